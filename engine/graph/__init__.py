@@ -1,0 +1,1 @@
+"""The lazy graph: nodes, views, fusion, code generation, plans."""

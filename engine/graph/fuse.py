@@ -1,0 +1,447 @@
+"""Fusion: which values share a kernel.
+
+A generated kernel runs over one index *space*: outer dimensions, then reduced ones. Every value it stores or reduces
+is a *member* with an affine map from the space into the value's flat content. Pointwise values are computed where they
+are used; reductions anchor a space, take their producers in and let later work over the same rows join them, so a row
+pattern such as softmax or a layer norm with its backward ends as one kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import scalar
+from .ir import Val
+from .view import View, compose, is_contiguous, row_major
+
+_DEAR = 9  # recomputing up to this cost in a second kernel is cheaper than a store and a load
+_MAX_BUFFERS = 18  # of one generated kernel: parameters of a kernel may be bounded by 1024 bytes in all
+_IN_MEMORY = ("input", "kernel", "host", "output", "bitcast", "write")
+_ANYWHERE = View((-1,), (0,), 0)  # the access of an indexed read: no map describes it
+
+
+@dataclass(slots=True)
+class Member:
+    """A value made by a kernel: computed at ``at`` (space -> flat position of ``root``), stored at ``dest``.
+
+    For a "write" the root is the written value and ``dest`` its place in the base; otherwise root is the value itself.
+    Reductions carry in ``at`` the map of their operand.
+    """
+
+    val: Val
+    root: Val
+    at: View
+    dest: View
+
+
+@dataclass(eq=False)
+class Group:
+    """One kernel: a space, its members in order, and the values it reads from memory."""
+
+    outer: tuple[int, ...] = ()
+    inner: tuple[int, ...] = ()
+    members: list[Member] = field(default_factory=list)
+    reduces: list[Member] = field(default_factory=list)
+    native: Val | None = None
+    outs: list[Val] = field(default_factory=list)  # of a native kernel, by output number (gaps: not used)
+    reads: set[Val] = field(default_factory=set)
+    accesses: dict[Val, set[View]] = field(default_factory=dict)
+    maps: dict[Val, View] = field(default_factory=dict)
+    stores: set[Val] = field(default_factory=set)
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """All dimensions."""
+        return self.outer + self.inner
+
+    @property
+    def pure(self) -> bool:
+        """Pointwise only."""
+        return self.native is None and not self.reduces
+
+
+class Refused(Exception):
+    """A value cannot be computed in place of use; it must be stored."""
+
+    def __init__(self, val: Val) -> None:
+        super().__init__(val.uid)
+        self.val = val
+
+
+def fuse(outputs: list[Val]) -> list[Group]:
+    """Kernels, in an order that respects their dependencies, that bring all ``outputs`` into memory."""
+    order = reachable(outputs)
+    stored = _forced(order, outputs)
+    while True:
+        try:
+            groups = _Fuser(order, stored).run()
+        except Refused as refusal:
+            stored.add(refusal.val)
+            continue
+        extra = _recomputed_dearly(groups, stored)
+        if not extra:
+            return _sorted(groups)
+        stored |= extra
+
+
+def reachable(outputs: list[Val]) -> list[Val]:
+    """Everything the outputs depend on, producers first."""
+    seen: set[Val] = set()
+    stack = list(outputs)
+    while stack:
+        val = stack.pop()
+        if val not in seen:
+            seen.add(val)
+            stack.extend(v for v, _ in val.args)
+    return sorted(seen, key=lambda v: v.uid)
+
+
+def _forced(order: list[Val], outputs: list[Val]) -> set[Val]:
+    """Values that must be in memory whatever fusion does."""
+    stored = {v for v in outputs if v.kind not in ("input",)}
+    for val in order:
+        if val.kind in ("kernel", "host", "bitcast", "output"):
+            stored.update(v for v, _ in val.args)
+        elif val.kind in ("take", "write"):
+            stored.add(val.args[0][0])
+        if val.kind in _IN_MEMORY:
+            stored.add(val)
+    return {v for v in stored if v.kind != "input" and not (v.kind == "const" and v.attrs is None)}
+
+
+def leaves(root: Val, at: View, in_memory: set[Val], stop: dict[Val, View] | None = None) -> list[tuple[Val, View]]:
+    """What computing ``root`` over the space reads: (value in memory or reduction, map of the space into it).
+
+    Values of ``stop`` (other members of the kernel) end the walk as well. Raises Refused for a value whose place in
+    the expression is not affine.
+    """
+    found: list[tuple[Val, View]] = []
+    seen: set[tuple[Val, View]] = set()
+    stack = [(root, at)]
+    first = True
+    while stack:
+        val, view = stack.pop()
+        if (val, view) in seen:
+            continue
+        seen.add((val, view))
+        ends = val.kind in _IN_MEMORY or val.kind == "reduce" or val in in_memory or (stop is not None and val in stop)
+        if ends and not first:
+            found.append((val, view))
+            continue
+        first = False
+        if val.kind == "take":
+            found.append((val.args[0][0], _ANYWHERE))
+            arguments = val.args[1:]
+        else:
+            arguments = val.args
+        for arg, through in arguments:
+            inner = compose(view, val.shape, through.strides, through.offset)
+            if inner is None:
+                raise Refused(val)
+            stack.append((arg, inner))
+    return found
+
+
+def _cost(val: Val, memo: dict[Val, int], stored: set[Val]) -> int:
+    known = memo.get(val)
+    if known is None:
+        if val.kind == "pw":
+            own = 1 if val.fn == "cast" else scalar.lookup(val.fn).cost
+        else:
+            own = 3 if val.kind == "take" else 0
+        known = own + sum(_cost(v, memo, stored) for v, _ in val.args if v.inline and v not in stored)
+        memo[val] = known
+    return known
+
+
+def _recomputed_dearly(groups: list[Group], stored: set[Val]) -> set[Val]:
+    """Inlined values that several kernels compute although that costs more than keeping them."""
+    users: dict[Val, int] = {}
+    for group in groups:
+        inlined: set[Val] = set()
+        stack = [m.root for m in group.members] + [v for m in group.reduces for v, _ in m.val.args]
+        while stack:
+            val = stack.pop()
+            if val in inlined or not val.inline or (val in stored and val not in group.stores):
+                continue
+            inlined.add(val)
+            stack.extend(v for v, _ in val.args)
+        for val in inlined:
+            users[val] = users.get(val, 0) + 1
+    memo: dict[Val, int] = {}
+    dear = {v for v, n in users.items() if n > 1 and v not in stored and _cost(v, memo, stored) > _DEAR}
+    # Keep only the last value of each dear chain: storing it already spares its producers.
+    return {v for v in dear if not any(v in (a for a, _ in u.args) and users[u] >= users[v] for u in dear)}
+
+
+class _Fuser:
+    def __init__(self, order: list[Val], stored: set[Val]) -> None:
+        self.order = order
+        self.stored = stored
+        self.groups: list[Group] = []
+        self.home: dict[Val, Group] = {}
+
+    def run(self) -> list[Group]:
+        for val in self.order:
+            if val.kind in ("kernel", "host", "bitcast", "output"):
+                self._native(val)
+            elif val.kind == "reduce":
+                self._place_reduce(val)
+            elif val.kind == "write":
+                value, through = val.args[1]
+                self._place_pointwise(val, value, through, val.attrs)
+            elif val in self.stored and val.kind != "input":
+                self._place_pointwise(val, val, View.of(val.shape), View.of(val.shape))
+        for group in self.groups:
+            for val in group.reads:
+                home = self.home.get(val)
+                if home is not None and home is not group:
+                    home.stores.add(val)
+        for val in self.stored:
+            home = self.home.get(val)
+            if home is not None:
+                home.stores.add(val)
+        return [g for g in self.groups if g.members or g.reduces or g.native is not None]
+
+    def _native(self, val: Val) -> None:
+        if val.kind == "output":
+            group = self.home[val.args[0][0]]
+            group.outs.append(val)
+        else:
+            group = Group(native=val, reads={v for v, _ in val.args})
+            self.groups.append(group)
+        group.stores.add(val)
+        self.home[val] = group
+
+    # -- reductions -------------------------------------------------------------------------------------------------
+    def _place_reduce(self, val: Val) -> None:
+        operand, through = val.args[0]
+        outer = val.shape
+        inner = through.shape[len(outer) :]
+        member = Member(val, operand, through, _rows(outer, inner))
+        reads = self._reads(operand, through)
+        group = self._rows_group(member, outer, inner, reads)
+        if group is None:
+            group = Group(outer, inner)
+            self.groups.append(group)
+            self._absorb(group, reads)
+        group.reduces.append(member)
+        self._enter(group, val, member.dest, reads)
+
+    def _reads(self, root: Val, at: View) -> list[tuple[Val, View]]:
+        if root.kind in _IN_MEMORY or root.kind == "reduce" or root in self.stored:
+            return [(root, at)]
+        return leaves(root, at, self.stored)
+
+    def _rows_group(
+        self, member: Member, outer: tuple[int, ...], inner: tuple[int, ...], reads: list[tuple[Val, View]]
+    ) -> Group | None:
+        """An existing kernel over the same rows that may take this reduction."""
+        for group in reversed(self.groups):
+            if group.native is None and group.reduces and group.outer == outer and group.inner == inner:
+                if self._related(group, reads) and self._admits(group, reads):
+                    return group
+        return None
+
+    def _absorb(self, group: Group, reads: list[tuple[Val, View]]) -> None:
+        """Move stored pointwise operands of a reduction into its kernel, so that they are read once."""
+        for val, at in reads:
+            home = self.home.get(val)
+            if home is None or not home.pure or len(home.members) != 1 or home.members[0].val.kind == "write":
+                continue
+            if val.size != at.size or not _bijective(at) or val.size < 2:
+                continue
+            if any(self._depends(self.home[v], home) for v, _ in reads if v in self.home and v is not val):
+                continue
+            if any(home in self._needs(g) for g in self.groups if g is not home):
+                continue
+            try:
+                inner_reads = leaves(val, at, self.stored)
+            except Refused:
+                continue
+            self.groups.remove(home)
+            group.members.append(Member(val, val, at, at))
+            self._enter(group, val, at, inner_reads)
+
+    # -- pointwise --------------------------------------------------------------------------------------------------
+    def _place_pointwise(self, val: Val, root: Val, through: View, dest: View) -> None:
+        reads = self._reads(root, through) if root is not val else leaves(root, through, self.stored)
+        for group in self._candidates(reads, through.shape):
+            space = self._alignment(group, through.shape, reads)
+            if space is None:
+                continue
+            at = compose(space, through.shape, through.strides, through.offset)
+            into = compose(space, dest.shape, dest.strides, dest.offset)
+            if at is None or into is None:
+                continue
+            try:
+                inside = self._reads(root, at) if root is not val else leaves(root, at, self.stored)
+            except Refused:
+                continue
+            if self._admits(group, inside):
+                group.members.append(Member(val, root, at, into))
+                self._enter(group, val, into if root is val else None, inside)
+                return
+        group = Group(through.shape, ())
+        group.members.append(Member(val, root, through, dest))
+        self.groups.append(group)
+        self._enter(group, val, dest if root is val else None, reads)
+
+    def _candidates(self, reads: list[tuple[Val, View]], shape: tuple[int, ...]) -> list[Group]:
+        """Kernels a pointwise value might join, the best first: those it reads from, then any over the same shape."""
+        found: dict[Group, None] = {}
+        for val, _ in sorted(reads, key=lambda r: -r[0].uid):
+            home = self.home.get(val)
+            if home is not None and home.native is None:
+                found[home] = None
+        read_vals = {v for v, _ in reads}
+        for group in reversed(self.groups[-64:]):
+            if group.native is None and group not in found and len(group.reads) < _MAX_BUFFERS:
+                if (group.pure and group.outer == shape) or (group.reduces and read_vals & group.reads):
+                    found[group] = None
+        return list(found)
+
+    def _alignment(self, group: Group, shape: tuple[int, ...], reads: list[tuple[Val, View]]) -> View | None:
+        """The map of the group's space onto the flat positions of an array of ``shape``, or None."""
+        steps = row_major(shape)
+        if group.pure:
+            return View(group.outer, steps, 0) if group.outer == shape else None
+        for val, view in reads:
+            if view is not _ANYWHERE and (val in group.maps or val in group.reads):
+                space = _match(group, group.maps.get(val) or self._access(group, val), shape, view, steps)
+                if space is not None:
+                    return space
+        return None
+
+    def _access(self, group: Group, val: Val) -> View | None:
+        """How ``group`` reads a value from memory (its first access)."""
+        for member in group.reduces + group.members:
+            for leaf, view in self._reads(member.root, member.at):
+                if leaf is val:
+                    return view
+        return None
+
+    # -- legality ---------------------------------------------------------------------------------------------------
+    def _related(self, group: Group, reads: list[tuple[Val, View]]) -> bool:
+        return any(v in group.maps or v in group.reads for v, _ in reads)
+
+    def _admits(self, group: Group, reads: list[tuple[Val, View]]) -> bool:
+        """Whether work with these reads may be added without a cycle or a read of a neighbour's result."""
+        for val, view in reads:
+            own = group.maps.get(val)
+            if own is not None:
+                if own != view:
+                    return False
+                continue
+            home = self.home.get(val)
+            if home is group:
+                return False
+            if home is not None and self._depends(home, group):
+                return False
+        buffers = len(group.reads | {v for v, _ in reads}) + len(group.members) + len(group.reduces)
+        return buffers < _MAX_BUFFERS
+
+    def _needs(self, group: Group) -> set[Group]:
+        return {self.home[v] for v in group.reads if v in self.home} - {group}
+
+    def _depends(self, group: Group, on: Group) -> bool:
+        """Whether ``group`` needs, directly or not, something of ``on``."""
+        seen = {group}
+        stack = [group]
+        while stack:
+            current = stack.pop()
+            if current is on:
+                return True
+            for needed in self._needs(current):
+                if needed not in seen:
+                    seen.add(needed)
+                    stack.append(needed)
+        return False
+
+    def _enter(self, group: Group, val: Val, at: View | None, reads: list[tuple[Val, View]]) -> None:
+        self.home[val] = group
+        if at is not None:
+            group.maps[val] = at
+        if val.kind == "write":
+            group.reads.add(val.args[0][0])
+            group.accesses.setdefault(val.args[0][0], set()).add(_ANYWHERE)
+        for leaf, view in reads:
+            group.accesses.setdefault(leaf, set()).add(view)
+            if self.home.get(leaf) is not group:
+                group.reads.add(leaf)
+
+
+def _rows(outer: tuple[int, ...], inner: tuple[int, ...]) -> View:
+    return View(outer + inner, row_major(outer) + (0,) * len(inner), 0)
+
+
+def _bijective(view: View) -> bool:
+    dims = sorted((stride, size) for size, stride in zip(view.shape, view.strides) if size != 1)
+    return view.offset == 0 and is_contiguous(tuple(n for _, n in reversed(dims)), tuple(s for s, _ in reversed(dims)))
+
+
+def _match(
+    group: Group, ours: View | None, shape: tuple[int, ...], view: View, steps: tuple[int, ...]
+) -> View | None:
+    """Pair the dimensions of ``shape`` with those of the group's space by the way both read one common value.
+
+    ``ours`` and ``view`` are the two maps into that value. Dimensions of ``shape`` along which the value is broadcast
+    stand for the reduced dimensions, in order; the others must agree in size and stride.
+    """
+    if ours is None or ours is _ANYWHERE or ours.offset != view.offset:
+        return None
+    free = [d for d, n in enumerate(shape) if n != 1]
+    out = [0] * len(group.space)
+    lead = len(group.outer)
+    pending = []
+    for d, (size, stride) in enumerate(zip(group.space, ours.strides)):
+        if size == 1:
+            continue
+        if stride == 0:
+            pending.append(d)
+            continue
+        match = next((f for f in free if shape[f] == size and view.strides[f] == stride), None)
+        if match is None:
+            return None
+        free.remove(match)
+        out[d] = steps[match]
+    if free:  # broadcast dimensions of the value: element-level work over the whole row
+        if len(free) != len(pending) or any(view.strides[f] != 0 for f in free):
+            return None
+        if any(shape[f] != group.space[d] for f, d in zip(free, pending)):
+            return None
+        for f, d in zip(free, pending):
+            out[d] = steps[f]
+    elif any(d < lead for d in pending):
+        return None
+    return View(group.space, tuple(out), 0)
+
+
+def _sorted(groups: list[Group]) -> list[Group]:
+    """Topological order; among ready kernels the one whose values were made first."""
+    home = {v: g for g in groups for v in g.maps}
+    for group in groups:
+        home.update({m.val: group for m in group.members})
+        for val in [group.native, *group.outs]:
+            if val is not None:
+                home[val] = group
+    rank = {g: min([m.val.uid for m in g.members + g.reduces] + ([g.native.uid] if g.native else [])) for g in groups}
+    needs = {g: {home[v] for v in g.reads if v in home} - {g} for g in groups}
+    waiting = {g: len(n) for g, n in needs.items()}
+    users: dict[Group, list[Group]] = {g: [] for g in groups}
+    for group, needed in needs.items():
+        for n in needed:
+            users[n].append(group)
+    ready = sorted((g for g in groups if not waiting[g]), key=rank.__getitem__, reverse=True)
+    out = []
+    while ready:
+        group = ready.pop()
+        out.append(group)
+        for user in users[group]:
+            waiting[user] -= 1
+            if not waiting[user]:
+                ready.append(user)
+        ready.sort(key=rank.__getitem__, reverse=True)
+    if len(out) != len(groups):
+        raise RuntimeError("the fused kernels depend on each other in a cycle: this is a bug in the planner")
+    return out

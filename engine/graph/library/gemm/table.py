@@ -1,0 +1,183 @@
+"""Which variants are possible for a problem on a device, and which of them to use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .costs import cost, cpu_class
+from .kernels import ceil_div
+from .problem import DeviceCaps, Element, Problem, Variant
+
+_PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """Sizes in elements of the local buffers of the CPU kernels for A, B, C, the vectors and their outputs."""
+
+    a: int
+    b: int
+    c: int
+    x: int
+    y: int
+
+
+def vector_width(caps: DeviceCaps, element: Element) -> int:
+    """Lanes of a vector register in the element's arithmetic type; at least 2 for the kernels' vector types."""
+    width = caps.float_vector_width if caps.float_vector_width in (4, 8, 16) else 4
+    return max(2, width * 4 // element.arithmetic_size)
+
+
+def buffers(caps: DeviceCaps, element: Element, nr: int) -> Buffers:
+    """Local buffers: A half of what there is (at most 512 KiB, to stay in L2), the panel of B at most a quarter."""
+    budget = min(caps.local_mem_size, 1 << 20) // element.arithmetic_size
+    if caps.local_mem_size < 1 << 17:
+        budget = budget * 15 // 16
+    a = budget // 2 // 512 * 512
+    b = min(budget // 4, 1024 * nr) // nr * nr
+    c = budget // 4 // 512 * 512 if element.narrow else 16
+    x = min(budget // 4, 8192) // 512 * 512
+    return Buffers(a, b, c, x, min(budget // 4, 4096) // 512 * 512)
+
+
+def _shares(size: int, unit: int, largest: int) -> Iterator[int]:
+    """Block sizes, multiples of ``unit`` up to ``largest``, that cut ``size`` into about equal parts."""
+    seen = set()
+    for parts in _PARTS:
+        share = ceil_div(ceil_div(size, parts), unit) * unit
+        if share <= largest and share not in seen:
+            seen.add(share)
+            yield share
+        if share == unit:
+            return
+    if not seen:
+        yield max(unit, largest // unit * unit)
+
+
+def _batch_shares(caps: DeviceCaps, batch: int) -> list[int]:
+    if batch == 1:
+        return [1]
+    return sorted({1, ceil_div(batch, 8 * caps.compute_units), ceil_div(batch, 2 * caps.compute_units)})
+
+
+def _small(caps: DeviceCaps, p: Problem) -> Iterator[Variant]:
+    cls, width = cpu_class(caps), vector_width(caps, p.element)
+    if p.element.narrow or not p.b_rowwise or p.k * p.n > 1 << 19:
+        return
+    for vw in sorted({width, max(2, width // 2)}):
+        for nv in range(1, len(cls.tile) + 1):
+            if nv * vw > p.n or (vw < width and p.n >= width):
+                continue
+            for mc in _shares(p.m, cls.mr, p.m + cls.mr):
+                for batches in _batch_shares(caps, p.batch) if mc >= p.m else [1]:
+                    yield Variant("small", vw, cls.mr, nv, mc, batches=batches)
+
+
+def _block(caps: DeviceCaps, p: Problem, method: str) -> Iterator[Variant]:
+    cls, element = cpu_class(caps), p.element
+    vw = vector_width(caps, element)
+    m, n = (p.m, p.n) if method == "block" else (p.n, p.m)
+    in_place = not element.narrow and (p.a_rowwise if method == "block" else p.b_columnwise)
+    nv = 1 if n <= vw else 2
+    nr = nv * vw
+    size = buffers(caps, element, nr)
+    for depth in (256, 768) if p.k > 256 and in_place else (256,):
+        kc = ceil_div(max(p.k, 1), ceil_div(max(p.k, 1), min(depth, size.b // nr)))
+        for mc in _shares(m, cls.mr, 768):
+            for nc in _shares(n, nr, 1024):
+                if element.narrow and mc * nc > size.c:
+                    continue
+                groups = ceil_div(m, mc) * ceil_div(n, nc) * p.batch
+                if groups > 64 * caps.compute_units and (mc < 128 or nc < 256) and mc < m and nc < n:
+                    continue
+                for place in (False, True) if in_place else (False,):
+                    if not place and mc * kc > size.a:
+                        continue
+                    for batches in _batch_shares(caps, p.batch) if mc >= m and nc >= n else [1]:
+                        yield Variant(method, vw, cls.mr, nv, mc, nc, kc, place, 1, batches)
+                    if groups < 2 * caps.compute_units and p.k >= 512 and not element.narrow:
+                        for splits in (caps.compute_units, 2 * caps.compute_units):
+                            if p.k // splits >= 128:
+                                yield Variant(method, vw, cls.mr, nv, mc, nc, kc, place, splits)
+
+
+def _vector(caps: DeviceCaps, p: Problem) -> Iterator[Variant]:
+    few = min(p.m, p.n)
+    if few > 4:
+        return
+    vectors = 1 if few == 1 else 2 if few == 2 else 4
+    vw = vector_width(caps, p.element)
+    by_row = p.m <= vectors
+    rows = p.n if by_row else p.m
+    dot = p.b_columnwise if by_row else p.a_rowwise
+    axpy = p.b_rowwise if by_row else p.a.row == 1 or p.m == 1
+    size = buffers(caps, p.element, vw)
+    for chunk in _shares(rows, 4 * vw, size.y // vectors):
+        if dot:
+            yield Variant("dot", vw, vectors, nc=chunk)
+        if axpy:
+            yield Variant("axpy", vw, vectors, nc=chunk)
+
+
+def _gpu_candidates(caps: DeviceCaps, problem: Problem) -> list[Variant]:
+    """Large tiles where they still give every compute unit something to do, smaller ones otherwise."""
+    size = problem.element.arithmetic_size
+    vw, depth = (4, 16) if size == 4 else (2, 16)
+    out = []
+    for mr, nv, lx, ly in ((8, 2, 16, 16), (8, 2, 8, 8), (4, 1, 16, 16), (4, 1, 8, 8), (4, 1, 4, 4)):
+        bm, bn = ly * mr, lx * nv * vw
+        if lx * ly > caps.max_work_group_size or (bm + 4 + bn) * depth * size > caps.local_mem_size:
+            continue
+        tiles = ceil_div(problem.m, bm) * ceil_div(problem.n, bn) * problem.batch
+        waste = ceil_div(problem.m, bm) * bm * ceil_div(problem.n, bn) * bn / (problem.m * problem.n)
+        splits = [1]
+        if tiles < caps.compute_units and problem.k >= 1024:
+            splits.append(min(16, max(2, caps.compute_units // tiles), problem.k // 256))
+        for split in splits:
+            busy = min(1.0, tiles * split / caps.compute_units)
+            intensity = bm * bn / (bm + bn)  # multiply-adds per element staged
+            score = waste / busy * (1.0 + 16.0 / intensity)
+            out.append((score, Variant("tiled", vw, mr, nv, kc=depth, splits=split, lx=lx, ly=ly)))
+    return [variant for _, variant in sorted(out, key=lambda item: item[0])]
+
+
+class _Key:
+    """Hashable view of the capabilities that matter."""
+
+    __slots__ = ("compute_units", "float_vector_width", "is_pocl", "kind", "local_mem_size", "max_work_group_size")
+
+    def __init__(self, caps: DeviceCaps) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(caps, name))
+
+    def _values(self) -> tuple:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+
+@lru_cache(maxsize=4096)
+def _ranked(caps: _Key, problem: Problem) -> tuple[Variant, ...]:
+    if caps.kind != "cpu":
+        return tuple(_gpu_candidates(caps, problem))
+    found = [*_vector(caps, problem), *_small(caps, problem)]
+    found += [*_block(caps, problem, "block"), *_block(caps, problem, "swap")]
+    return tuple(sorted(found, key=lambda variant: cost(caps, problem, variant)))
+
+
+def candidates(caps: DeviceCaps, problem: Problem) -> list[Variant]:
+    """Variants worth measuring, the likely best first."""
+    return list(_ranked(_Key(caps), problem))
+
+
+def choose(caps: DeviceCaps, problem: Problem, tuned: Mapping[str, Variant] | None = None) -> Variant:
+    """The stored choice for this problem (under ``problem.key``) if there is one, else the likely best."""
+    if tuned is not None and (found := tuned.get(problem.key)) is not None:
+        return found
+    return _ranked(_Key(caps), problem)[0]

@@ -1,0 +1,291 @@
+"""The pending work of a device: ops are logged, and a flush runs what is still held through a cached plan."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes, opencl
+from ..device import device as Device
+from ..settings import settings
+from .ir import Val
+from .node import Call, Node, Storage, leaf
+from .plan import Plan, lower_log
+from .spec import Spec, spec
+
+_MAX_NODES = 3000  # pending calls before a flush happens by itself
+_MAX_PLANS = 4096
+
+
+class Recording:
+    """What the flushes of a captured call did: filled while ``DeviceLog.recording`` is set."""
+
+    def __init__(self) -> None:
+        self.flushes: list[tuple[Plan, list[Node], list[Node], list, tuple]] = []
+        self.reads = 0
+
+
+class DeviceLog:
+    """The lazy graph of one device.
+
+    Attributes:
+        entries: pending nodes in the order they were made.
+        misses, hits: plans made and found since the start.
+        recording: set while a call is captured: flushes at guards wait, what runs is noted.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.entries: list[Node] = []
+        self.plans: dict[tuple, Plan] = {}
+        self.hits = 0
+        self.misses = 0
+        self.launches = 0
+        self.recording: Recording | None = None
+        self._runtime: opencl.Runtime | None = None
+        self._arena: opencl.Buffer | None = None
+        self._fault: opencl.Buffer | None = None
+
+    @property
+    def runtime(self) -> opencl.Runtime:
+        """The device's OpenCL runtime, opened at first use."""
+        if self._runtime is None:
+            self._runtime = self.device.runtime
+            self._fault = self._runtime.memory.alloc(16)
+            self._runtime.queue.write(self._fault, 0, np.zeros(4, np.int32))
+        return self._runtime
+
+    # -- making nodes -----------------------------------------------------------------------------------------------
+    def add(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> Node:
+        """A pending node."""
+        node = Node(call, inputs, scalars)
+        entries = self.entries
+        entries.append(node)
+        if len(entries) > _MAX_NODES and self.recording is None:
+            self.flush_later()
+        return node
+
+    def flush_later(self) -> None:
+        """Run what is pending before the newest node, whose storage does not exist yet."""
+        newest = self.entries.pop()
+        self.flush()
+        self.entries.append(newest)
+
+    def from_array(self, array: np.ndarray, dtype: dtypes.dtype) -> Node:
+        """A realized node with the content of a flat array in storage format."""
+        runtime = self.runtime
+        buffer = runtime.memory.idle_buffer(array.nbytes) or runtime.memory.alloc(array.nbytes)
+        runtime.queue.write(buffer, 0, array, fresh=True)
+        return leaf(buffer, dtype, self.device, array.size)
+
+    # -- running ----------------------------------------------------------------------------------------------------
+    def flush(self) -> None:
+        """Enqueue all pending work whose result a storage still holds. Does not wait."""
+        entries = self.entries
+        if not entries:
+            return
+        self.entries = []
+        key: list[Any] = []
+        leaves: dict[Node, int] = {}
+        outs: list[Node] = []
+        scalars: list[Any] = []
+        for i, node in enumerate(entries):
+            node.pos = i
+            key.append(node.call)
+            for x in node.inputs:
+                if x.buffer is None:
+                    key.append(x.pos)
+                else:
+                    at = leaves.get(x)
+                    if at is None:
+                        at = leaves[x] = -1 - len(leaves)
+                        key.append(x.call)
+                    key.append(at)
+            if node.scalars:
+                scalars.extend(node.scalars)
+        for i, node in enumerate(entries):
+            owner = node.owner
+            if owner is not None:
+                storage = owner()
+                if storage is not None and storage.node is node:
+                    outs.append(node)
+                    key.append(i)
+        if not outs:
+            return
+        key.append(None)
+        donatable = 0
+        for bit, x in enumerate(leaves):
+            owner = x.owner
+            storage = owner() if owner is not None else None
+            if (storage is None or storage.node is not x) and self._may_donate(x, storage):
+                donatable |= 1 << bit
+        key.append(donatable)
+        key.append(settings.schedule)
+        whole = tuple(key)
+        plan = self.plans.get(whole)
+        if plan is None:
+            plan = self._make(whole, entries, list(leaves), outs, donatable)
+        else:
+            self.hits += 1
+        self._run(plan, list(leaves), outs, scalars)
+        if self.recording is not None:
+            self.recording.flushes.append((plan, list(leaves), outs, scalars, whole))
+
+    @staticmethod
+    def _may_donate(node: Node, storage: Storage | None) -> bool:
+        """Memory shared with NumPy is only overwritten through the storage it belongs to."""
+        return node.buffer.block.home is not None or (storage is not None and storage.pin is not None)
+
+    def _make(
+        self, key: tuple, entries: list[Node], leaves: list[Node], outs: list[Node], donatable: int
+    ) -> Plan:
+        self.misses += 1
+        if len(self.plans) >= _MAX_PLANS:
+            self.plans.clear()
+        number = {x: -1 - i for i, x in enumerate(leaves)}
+        calls = [
+            (node.call, tuple(x.pos if x.buffer is None else number[x] for x in node.inputs)) for node in entries
+        ]
+        b, values = lower_log(calls, [x.call.out for x in leaves], self.runtime)
+        roots: list[Val] = []
+        for node in outs:
+            val = values[node.pos]
+            if val.kind == "input" or val in roots:
+                val = b.make("pw", "id", ((val, b.ref(val).view),), val.shape, val.dtype, None, True)
+            roots.append(val)
+        donate = {i for i in range(len(leaves)) if donatable >> i & 1}
+        plan = self.plans[key] = Plan(self.runtime, roots, donate, self._fault)
+        return plan
+
+    def _run(self, plan: Plan, leaves: list[Node], outs: list[Node], scalars: list) -> None:
+        buffers = plan.run([x.buffer for x in leaves], scalars, self.arena(plan.arena_bytes))
+        self.launches += len(plan.steps)
+        for node, buffer in zip(outs, buffers):
+            node.buffer = buffer
+            node.inputs = ()
+            node.scalars = ()
+            storage = node.owner()
+            if storage is not None and storage.pin is not None:
+                self._to_pin(node, storage)
+
+    def _to_pin(self, node: Node, storage: Storage) -> None:
+        """Bring a new value into the memory that NumPy shares."""
+        pinned = storage.pin
+        if node.buffer is not pinned:
+            self.runtime.queue.copy(node.buffer, 0, pinned, 0, node.size * node.dtype.itemsize)
+            node.buffer = pinned
+
+    def arena(self, nbytes: int) -> opencl.Buffer | None:
+        """Memory for temporaries, shared by all plans: the queue runs them one after another."""
+        if nbytes and (self._arena is None or self._arena.nbytes < nbytes):
+            self._arena = None
+            self._arena = self.runtime.memory.alloc(max(nbytes, 1 << 16))
+        return self._arena
+
+    def drop_arena(self) -> None:
+        """Give the temporaries' memory back."""
+        self._arena = None
+
+    def synchronize(self) -> None:
+        """Run everything and wait. Raises IndexError for an index that was out of range on the device."""
+        self.flush()
+        self.runtime.queue.finish()
+        self.check_fault()
+
+    def check_fault(self) -> None:
+        """Raise what kernels found wrong since the last look (the queue must be idle)."""
+        flags = self._fault.host_array()
+        if flags is None:
+            flags = np.zeros(16, np.uint8)
+            self.runtime.queue.read(self._fault, 0, flags)
+        if flags[0]:
+            _, index, size, _ = (int(v) for v in flags.view(np.int32))
+            self.runtime.queue.write(self._fault, 0, np.zeros(4, np.int32))
+            raise IndexError(f"index {index} is out of bounds for dimension with size {size}")
+
+    def realize(self, node: Node) -> opencl.Buffer:
+        """The node's buffer, enqueuing pending work if need be."""
+        if node.buffer is None:
+            self.flush()
+            if node.buffer is None:
+                raise RuntimeError("a value was dropped before it was computed: this is a bug in the engine")
+        return node.buffer
+
+    def read(self, node: Node) -> np.ndarray:
+        """A copy of a node's content, flat, in storage format."""
+        buffer = self.realize(node)
+        out = np.empty(node.size, node.dtype.numpy)
+        if self.recording is not None:
+            self.recording.reads += 1
+        queue = self.runtime.queue
+        queue.read(buffer, 0, out)
+        self.check_fault()
+        return out
+
+    def host_view(self, node: Node) -> np.ndarray | None:
+        """The node's memory itself as a flat array, where host and device share memory; waits for it."""
+        buffer = self.realize(node)
+        if self.recording is not None:
+            self.recording.reads += 1
+        self.runtime.queue.finish()
+        self.check_fault()
+        raw = buffer.host_array()
+        return None if raw is None else raw[: node.size * node.dtype.itemsize].view(node.dtype.numpy)
+
+
+class MetaLog:
+    """The log of the "meta" device: nodes are described and forgotten."""
+
+    entries: Sequence[Node] = ()
+    recording = None
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def add(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> Node:
+        """A node that will never have content."""
+        return Node(call, ())
+
+    def flush(self) -> None:
+        """Nothing is pending."""
+
+    def synchronize(self) -> None:
+        """Nothing to wait for."""
+
+    def read(self, node: Node) -> np.ndarray:
+        """Raises NotImplementedError-like RuntimeError: there is no content."""
+        raise RuntimeError("Cannot copy out of meta tensor; no data!")
+
+    def host_view(self, node: Node) -> np.ndarray:
+        """Raises, see read."""
+        return self.read(node)
+
+    def from_array(self, array: np.ndarray, dtype: dtypes.dtype) -> Node:
+        """A node of that size."""
+        return leaf(None, dtype, self.device, array.size)
+
+
+def log_of(device: Device) -> Any:
+    """The log of a canonical device, made at first use."""
+    log = device.graph
+    if log is None:
+        log = device.graph = MetaLog(device) if device.kind == "meta" else DeviceLog(device)
+        if device.kind != "meta":
+            _open.add(log)
+    return log
+
+
+_open: weakref.WeakSet[DeviceLog] = weakref.WeakSet()
+
+
+def open_logs() -> list[DeviceLog]:
+    """Logs of all devices used so far."""
+    return list(_open)
+
+
+def flat_spec(dtype: dtypes.dtype, device: Device, size: int) -> Spec:
+    """The description of a whole storage."""
+    return spec(dtype, device, (size,))

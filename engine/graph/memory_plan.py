@@ -1,0 +1,154 @@
+"""Where every value of a plan lives: inputs, outputs of their own, donated inputs, or one arena by lifetime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .fuse import Group
+from .ir import Val
+
+_ALIGN = 128
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """Memory for one value after another. ``kind`` "in" (plan input ``number``), "out" (plan output ``number``) or
+    "arena" (byte ``offset``, set when all lifetimes are known). ``first`` and ``last``: kernels it is in use."""
+
+    kind: str
+    number: int
+    nbytes: int
+    first: int
+    last: int
+    occupant: Val
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class Copy:
+    """Bytes to copy before a kernel runs, to keep a value that the kernel is about to overwrite."""
+
+    source: Slot
+    target: Slot
+    nbytes: int
+
+
+class MemoryPlan:
+    """Slots of all values, copies needed before groups, the arena's size, and which outputs reuse which inputs.
+
+    Args:
+        groups: kernels in order. outputs: values that outlive the plan. donatable: numbers of inputs that nobody needs
+            afterwards.
+    """
+
+    def __init__(self, groups: list[Group], outputs: list[Val], donatable: set[int]) -> None:
+        self.outputs = {v: i for i, v in enumerate(outputs)}
+        self.slots: dict[Val, Slot] = {}
+        self.copies: dict[int, list[Copy]] = {}
+        self.donated: dict[int, int] = {}  # output -> input whose buffer it takes
+        self._donatable = donatable
+        self._last: dict[Val, int] = {}
+        self._arena: list[Slot] = []
+        for t, group in enumerate(groups):
+            for val in group.reads:
+                self._last[val] = t
+                if val.kind == "input":
+                    self.slots[val] = Slot("in", val.attrs, nbytes(val), -1, t, val)
+        for t, group in enumerate(groups):
+            for val in made(group):
+                self._place(val, group, t)
+        self.arena_bytes = _pack(self._arena)
+
+    def _place(self, val: Val, group: Group, t: int) -> None:
+        if val.kind == "write" or (val.kind == "kernel" and val.attrs.inplace):
+            base = val.args[0][0]
+            if not (base.kind == "const" and base.attrs is None):
+                if self._dead_after(base, t) and self._adopt(val, base, t):
+                    return
+                slot = self._fresh(val, t)
+                self.copies.setdefault(t, []).append(Copy(self.slots[base], slot, nbytes(val)))
+                return
+        elif group.pure and self._take_over(val, group, t):
+            return
+        self._fresh(val, t)
+
+    def _dead_after(self, val: Val, t: int) -> bool:
+        return self._last.get(val, -1) <= t and val not in self.outputs
+
+    def _fresh(self, val: Val, t: int) -> Slot:
+        number = self.outputs.get(val)
+        last = self._last.get(val, t)
+        slot = Slot("arena" if number is None else "out", number or 0, nbytes(val), t, max(t, last), val)
+        if number is None:
+            self._arena.append(slot)
+        self.slots[val] = slot
+        return slot
+
+    def _adopt(self, val: Val, source: Val, t: int) -> bool:
+        """Let ``val`` live where ``source`` did, if that memory may hold it."""
+        slot = self.slots[source]
+        number = self.outputs.get(val)
+        if slot.occupant is not source or slot.nbytes != nbytes(val):
+            return False
+        if slot.kind == "in":
+            if slot.number not in self._donatable:
+                return False
+            if number is not None:
+                self.donated[number] = slot.number
+                self._donatable.discard(slot.number)
+        elif number is not None:
+            if slot.kind == "out":
+                return False
+            slot.kind, slot.number = "out", number
+            self._arena.remove(slot)
+        slot.occupant = val
+        slot.last = max(slot.last, self._last.get(val, t))
+        self.slots[val] = slot
+        return True
+
+    def _take_over(self, val: Val, group: Group, t: int) -> bool:
+        """Donation: an elementwise result may replace an operand read at the same places and never again."""
+        dest = group.maps.get(val)
+        if dest is None:
+            return False
+        for source, views in group.accesses.items():
+            if source.size == val.size and source.dtype is val.dtype and views == {dest} and source in self.slots:
+                if self._dead_after(source, t) and source not in group.maps and self._adopt(val, source, t):
+                    return True
+        return False
+
+
+def made(group: Group) -> list[Val]:
+    """Values a kernel brings into memory."""
+    if group.native is not None:
+        return group.outs or [group.native]
+    return [m.val for m in group.members] + [m.val for m in group.reduces if m.val in group.stores]
+
+
+def nbytes(val: Val) -> int:
+    """Bytes of a value in memory."""
+    return val.size * val.dtype.itemsize
+
+
+def _pack(slots: list[Slot]) -> int:
+    """Give arena slots offsets so that those in use at the same time do not overlap; returns the arena's size.
+
+    Largest first, each at the lowest place free over its lifetime (greedy by size; Pisarchyk and Lee 2020).
+    """
+    placed: list[Slot] = []
+    total = 0
+    for slot in sorted(slots, key=lambda s: -s.nbytes):
+        size = _rounded(slot.nbytes)
+        start = 0
+        for other in sorted((p for p in placed if p.first <= slot.last and slot.first <= p.last), key=lambda p: p.offset):
+            if start + size <= other.offset:
+                break
+            start = max(start, other.offset + _rounded(other.nbytes))
+        slot.offset = start
+        placed.append(slot)
+        total = max(total, start + size)
+    return total
+
+
+def _rounded(size: int) -> int:
+    return -(-max(size, 1) // _ALIGN) * _ALIGN

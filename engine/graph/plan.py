@@ -1,0 +1,448 @@
+"""Plans: from a canonical log of calls to launches that can be replayed with other buffers and numbers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+import cl_kernels
+
+from .. import dtypes, opencl
+from ..settings import settings
+from . import codegen, nest
+from .fuse import Group, fuse
+from .ir import Builder, Ref, Val
+from .library.call import Float, Int, KernelCall, Operand, Scratch
+from .memory_plan import MemoryPlan, Slot, made, nbytes
+from .native import Native
+from .node import Call
+from .spec import Spec
+from .view import View
+
+_MERGE_AFTER = 2  # runs of a plan of tiny kernels before they become one program
+_MERGE_WORK = 1 << 20  # elements times instructions that one work-item may do
+_pack_long = struct.Struct("q").pack
+
+
+@lru_cache(maxsize=None)
+def library_source(name: str) -> str:
+    """Text of a file of cl_kernels."""
+    return resources.files(cl_kernels).joinpath(name).read_text()
+
+
+class Launch:
+    """One kernel with its arguments: fixed ones are set, the others listed by where they come from.
+
+    ``buffers``: (argument, slot); ``numbers``: (argument, number, packer).
+    """
+
+    __slots__ = ("bound", "buffers", "numbers", "last")
+
+    def __init__(self, bound: opencl.BoundKernel, buffers: list[tuple[int, Slot]], numbers: list[tuple]) -> None:
+        self.bound = bound
+        self.buffers = buffers
+        self.numbers = numbers
+        self.last: list[Any] = [None] * len(buffers)
+
+    def run(self, plan: Plan, ins: list, outs: list, arena: Any, scalars: list) -> None:
+        kernel = self.bound.kernel
+        last = self.last
+        for i, (arg, kind, number) in enumerate(self.buffers):
+            mem = (ins[number] if kind == 0 else outs[number] if kind == 1 else arena).mem
+            if mem is not last[i]:
+                kernel.set_arg(arg, mem)
+                last[i] = mem
+        for arg, number, pack in self.numbers:
+            kernel._set_arg_buf(arg, pack(scalars[number]))
+        self.bound.enqueue()
+
+
+class CopyStep:
+    """A copy of bytes between slots."""
+
+    __slots__ = ("source", "target", "size")
+
+    def __init__(self, source: tuple, target: tuple, size: int) -> None:
+        self.source = source
+        self.target = target
+        self.size = size
+
+    def run(self, plan: Plan, ins: list, outs: list, arena: Any, scalars: list) -> None:
+        (a, a_offset), (b, b_offset) = (
+            ((ins[n] if kind == 0 else outs[n] if kind == 1 else arena), offset)
+            for kind, n, offset in (self.source, self.target)
+        )
+        plan.runtime.queue.copy(a, a_offset, b, b_offset, self.size)
+
+
+class HostStep:
+    """A NumPy function on the host: waits for its operands, writes its results."""
+
+    __slots__ = ("function", "operands", "results")
+
+    def __init__(self, function: Callable, operands: list, results: list) -> None:
+        self.function = function
+        self.operands = operands
+        self.results = results
+
+    def run(self, plan: Plan, ins: list, outs: list, arena: Any, scalars: list) -> None:
+        queue = plan.runtime.queue
+        arrays = []
+        for (kind, n, offset), shape, dtype in self.operands:
+            buffer = ins[n] if kind == 0 else outs[n] if kind == 1 else arena
+            raw = np.empty(int(np.prod(shape, dtype=np.int64)), dtype.numpy)
+            queue.read(buffer, offset, raw)
+            arrays.append(dtypes.from_storage(raw.reshape(shape), dtype))
+        made_ = self.function(*arrays)
+        for value, result in zip(made_, self.results):
+            if result is None:
+                continue
+            (kind, n, offset), dtype = result
+            buffer = outs[n] if kind == 1 else arena
+            queue.write(buffer, offset, np.ascontiguousarray(dtypes.to_storage(np.asarray(value), dtype)).reshape(-1))
+
+
+class Plan:
+    """Launches for one canonical log.
+
+    Attributes:
+        outs: (bytes, donated input or None) of each output. runs: how often it was replayed.
+    """
+
+    def __init__(
+        self, runtime: opencl.Runtime, outputs: list[Val], donatable: set[int], fault: opencl.Buffer
+    ) -> None:
+        self.runtime = runtime
+        self.fault = fault
+        self.caps = runtime.caps
+        self.runs = 0
+        groups = fuse(outputs)
+        self.memory = MemoryPlan(groups, outputs, donatable)
+        self.arena_bytes = self.memory.arena_bytes
+        self.outs: list[tuple[int, int | None]] = [
+            (max(nbytes(v), 1), self.memory.donated.get(i)) for i, v in enumerate(outputs)
+        ]
+        self.schedule = settings.schedule if settings.schedule != "auto" else ("gpu" if self.caps.kind == "gpu" else "cpu")
+        self.generated: list[codegen.Generated] = []
+        self.groups = groups
+        pending: list[Any] = []
+        for t, group in enumerate(groups):
+            for copy in self.memory.copies.get(t, ()):
+                pending.append(CopyStep(self.place(copy.source), self.place(copy.target), copy.nbytes))
+            pending.extend(self._group(group))
+        self.steps = self._build(pending)
+        work = sum(g.work for g in self.generated)
+        self.mergeable = (
+            self.schedule == "cpu" and len(self.steps) > 1 and len(self.generated) == len(self.steps)
+            and work <= _MERGE_WORK
+        )  # fmt: skip
+
+    @property
+    def kernel_count(self) -> int:
+        """Launches of one run."""
+        return sum(isinstance(s, Launch) for s in self.steps)
+
+    def run(self, ins: list, scalars: list, arena: Any) -> list:
+        """Enqueue everything; returns the output buffers."""
+        alloc = self.runtime.memory.alloc
+        outs = [alloc(size) if donor is None else ins[donor] for size, donor in self.outs]
+        self.runs += 1
+        if self.mergeable and self.runs > _MERGE_AFTER:
+            self._merge()
+        for step in self.steps:
+            step.run(self, ins, outs, arena, scalars)
+        return outs
+
+    # -- places -----------------------------------------------------------------------------------------------------
+    @staticmethod
+    def place(slot: Slot) -> tuple[int, int, int]:
+        """(0 input, 1 output, 2 arena; number; byte offset) of a slot."""
+        if slot.kind == "in":
+            return 0, slot.number, 0
+        if slot.kind == "out":
+            return 1, slot.number, 0
+        return 2, 0, slot.offset
+
+    # -- making launches --------------------------------------------------------------------------------------------
+    def _group(self, group: Group) -> list[Any]:
+        if group.native is None:
+            body = nest.build(group)
+            if body.rows == 0:
+                return []
+            made_ = codegen.generate(body, self.schedule, self.caps.compute_units, self.caps.fp64)
+            self.generated.append(made_)
+            return [made_]
+        val = group.native
+        if val.kind == "host":
+            return [self._host(group)]
+        if val.kind == "bitcast":
+            source = self.memory.slots[val.args[0][0]]
+            return [CopyStep(self.place(source), self.place(self.memory.slots[val]), nbytes(val))]
+        return self._native(group)
+
+    def _host(self, group: Group) -> HostStep:
+        val = group.native
+        function, shapes = val.attrs
+        operands = [
+            (self.place(self.memory.slots[v]), shape, v.dtype) for (v, _), shape in zip(val.args, shapes)
+        ]
+        if group.outs:
+            results: list[Any] = [None] * (1 + max(o.attrs for o in group.outs))
+            for out in group.outs:
+                results[out.attrs] = (self.place(self.memory.slots[out]), out.dtype)
+        else:
+            results = [(self.place(self.memory.slots[val]), val.dtype)]
+        return HostStep(function, operands, results)
+
+    def _native(self, group: Group) -> list[Any]:
+        """Bind the launches of a library kernel to slots."""
+        val = group.native
+        attrs: Native = val.attrs
+        where: dict[str, tuple[tuple[int, int, int], int, int]] = {}
+        for name, (v, view) in list(zip(attrs.operands, val.args))[attrs.inplace :]:
+            place = self.place(self.memory.slots[v])
+            where[name] = (place, place[2] // v.dtype.itemsize + view.offset, v.dtype.itemsize)
+        outs = {o.attrs: o for o in group.outs} if group.outs else {0: val}
+        for i, name in enumerate(attrs.outs):
+            if i in outs:
+                place = self.place(self.memory.slots[outs[i]])
+                where[name] = (place, place[2] // outs[i].dtype.itemsize, outs[i].dtype.itemsize)
+            else:
+                shape, dtype = attrs.outputs[i]
+                where[name] = self._scratch(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, dtype.itemsize)
+        launches = []
+        for call in attrs.calls(self.caps):
+            for arg in call.args:
+                if isinstance(arg, Scratch) and arg.name not in where:
+                    where[arg.name] = self._scratch(arg.nbytes, arg.itemsize)
+            launches.append((call, where, "".join(library_source(name) for name in attrs.include)))
+        return launches
+
+    def _scratch(self, size: int, itemsize: int) -> tuple[tuple[int, int, int], int, int]:
+        offset = -(-self.arena_bytes // 128) * 128
+        self.arena_bytes = offset + size
+        return (2, 0, offset), offset // itemsize, itemsize
+
+    def _build(self, pending: list[Any]) -> list[Any]:
+        programs = []
+        for item in pending:
+            if isinstance(item, codegen.Generated):
+                programs.append((self.source_of(item.source), ()))
+            elif isinstance(item, tuple):
+                programs.append((item[2] + library_source(item[0].source), item[0].options))
+        self.runtime.programs.build_many(programs)
+        steps = []
+        for item in pending:
+            if isinstance(item, codegen.Generated):
+                steps.append(self._launch(item, self.source_of(item.source)))
+            elif isinstance(item, tuple):
+                steps.append(self._library_launch(*item))
+            else:
+                steps.append(item)
+        return steps
+
+    @staticmethod
+    def source_of(text: str) -> str:
+        """A whole program for a generated kernel."""
+        plain = text.replace("eng_nest", "").replace("eng_plan", "").replace("eng_part", "")
+        return library_source("math.cl") + text if "eng_" in plain else text
+
+    def _launch(self, made_: codegen.Generated, source: str) -> Launch:
+        kernel = self.runtime.programs.kernel(source, made_.name)
+        bound = opencl.BoundKernel(self.runtime.queue, kernel, made_.global_size, made_.local_size)
+        buffers: list[Any] = []
+        numbers: list[tuple] = []
+        index = 0
+        for arg in made_.args:
+            if isinstance(arg, codegen.BufferArg):
+                kind, number, offset = self.place(self.memory.slots[arg.val])
+                buffers.append((index, kind, number))
+                bound.set_long(index + 1, offset // arg.val.dtype.itemsize)
+                index += 1
+            elif isinstance(arg, codegen.IntArg):
+                bound.set_long(index, arg.value)
+            elif isinstance(arg, codegen.FaultArg):
+                bound.set_buffer(index, self.fault)
+            else:
+                numbers.append((index, arg.number, packer(arg.dtype)))
+            index += 1
+        return Launch(bound, buffers, numbers)
+
+    def _library_launch(self, call: KernelCall, where: dict[str, tuple], include: str) -> Launch:
+        kernel = self.runtime.programs.kernel(include + library_source(call.source), call.kernel, call.options)
+        bound = opencl.BoundKernel(
+            self.runtime.queue, kernel, call.global_size, call.local_size, call.kernel, "", call.flops, call.nbytes
+        )
+        buffers: list[Any] = []
+        index = 0
+        for arg in call.args:
+            if isinstance(arg, (Operand, Scratch)):
+                (kind, number, _), offset, _ = where[arg.name]
+                buffers.append((index, kind, number))
+                bound.set_long(index + 1, offset)
+                index += 1
+            elif isinstance(arg, Int):
+                bound.set_long(index, arg.value)
+            elif isinstance(arg, Float):
+                bound.set_float(index, arg.value)
+            index += 1
+        return Launch(bound, buffers, [])
+
+    # -- merging ----------------------------------------------------------------------------------------------------
+    def _merge(self) -> None:
+        """One work-item runs all kernels of a tiny plan in turn, with every size a constant."""
+        self.mergeable = False
+        merged = _Merged(self)
+        source = self.source_of(merged.source)
+        kernel = self.runtime.programs.kernel(source, "eng_plan")
+        bound = opencl.BoundKernel(self.runtime.queue, kernel, (1,), (1,), "eng_plan")
+        for i in merged.faults:
+            bound.set_buffer(i, self.fault)
+        self.steps = [Launch(bound, merged.buffers, merged.numbers)]
+
+
+class _Merged:
+    """The program that runs the kernels of a plan one after another."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.params: list[str] = []
+        self.buffers: list[tuple[int, int, int]] = []
+        self.numbers: list[tuple] = []
+        self.faults: list[int] = []
+        self._pointers: dict[tuple[int, int], str] = {}
+        self._numbers: dict[tuple[int, str], str] = {}
+        functions, calls = [], []
+        for i, made_ in enumerate(plan.generated):
+            functions.append(self._function(i, made_))
+            groups = made_.global_size[0]
+            call = f"eng_part{i}({', '.join(self._actuals(made_))}"
+            calls.append(f"  for (long g = 0; g < {groups}; g++) {call}, g);" if groups > 1 else f"  {call}, 0);")
+        body = "\n".join(calls)
+        self.source = "\n".join(functions) + f"\nKATTR __kernel void eng_plan({', '.join(self.params)})\n{{\n{body}\n}}\n"
+
+    @staticmethod
+    def _function(number: int, made_: codegen.Generated) -> str:
+        """A kernel's text as a function of its work-group number, with known numbers as constants."""
+        head, body = made_.source.split("\n{\n", 1)
+        names = head[head.index("(") + 1 : -1].split(", ")
+        formal, constants = [], []
+        at = 0
+        for arg in made_.args:
+            if isinstance(arg, codegen.BufferArg):
+                formal += names[at : at + 2]
+                at += 1
+            elif isinstance(arg, codegen.IntArg):
+                constants.append(f"  const {names[at]} = {arg.value}L;\n")
+            else:
+                formal.append(names[at])
+            at += 1
+        body = body.replace("get_group_id(0)", "gid")
+        return f"static inline void eng_part{number}({', '.join([*formal, 'long gid'])})\n{{\n{''.join(constants)}{body}"
+
+    def _actuals(self, made_: codegen.Generated) -> list[str]:
+        out = []
+        for arg in made_.args:
+            if isinstance(arg, codegen.BufferArg):
+                kind, number, offset = self.plan.place(self.plan.memory.slots[arg.val])
+                out += [self._pointer(kind, number, arg.val.dtype), f"{offset // arg.val.dtype.itemsize}L"]
+            elif isinstance(arg, codegen.FaultArg):
+                if not self.faults:
+                    self.faults.append(len(self.params))
+                    self.params.append("__global int* fault")
+                out.append("fault")
+            elif isinstance(arg, codegen.ScalarArg):
+                out.append(self._number(arg))
+        return out
+
+    def _pointer(self, kind: int, number: int, dtype: dtypes.dtype) -> str:
+        name = self._pointers.get((kind, number))
+        if name is None:
+            name = self._pointers[kind, number] = f"m{len(self._pointers)}"
+            self.buffers.append((len(self.params), kind, number))
+            self.params.append(f"__global char* {name}")
+        return f"(__global {codegen.storage(dtype)}*){name}"
+
+    def _number(self, arg: codegen.ScalarArg) -> str:
+        kind = codegen.scalar_param(arg.dtype, self.plan.caps.fp64)
+        name = self._numbers.get((arg.number, kind))
+        if name is None:
+            name = self._numbers[arg.number, kind] = f"s{len(self._numbers)}"
+            self.numbers.append((len(self.params), arg.number, packer(arg.dtype)))
+            self.params.append(f"{kind} {name}")
+        return name
+
+
+def packer(dtype: dtypes.dtype) -> Callable[[Any], bytes]:
+    """Bytes of a run-time number as a kernel argument of ``dtype``'s parameter type."""
+    if dtype.is_complex:
+        pair = struct.Struct("dd" if dtype is dtypes.complex128 else "ff").pack
+        return lambda v: pair(complex(v).real, complex(v).imag)
+    if dtype is dtypes.float64:
+        return struct.Struct("d").pack
+    if dtype.is_floating_point:
+        return _pack_float
+    return _pack_integer
+
+
+def _pack_float(value: float) -> bytes:
+    return np.float32(value).tobytes()
+
+
+def _pack_integer(value: int) -> bytes:
+    value = int(value) & 0xFFFFFFFFFFFFFFFF
+    return _pack_long(value - (1 << 64) if value >> 63 else value)
+
+
+def lower_log(calls: list[tuple[Call, tuple[int, ...]]], leaves: list[Spec], runtime: opencl.Runtime) -> tuple:
+    """Lower a canonical log: returns the builder and the value of each call (None for groups of several results).
+
+    ``calls``: (call, positions of inputs); position p >= 0 is an earlier call, p < 0 is leaf ``-1 - p``.
+    """
+    b = Builder()
+    b.units = runtime.caps.compute_units
+    b.caps = runtime.caps
+    values: list[Any] = []
+    number = 0
+    for call, inputs in calls:
+        if call.lower is None:  # one of several results
+            values.append(values[inputs[0]][call.static])
+            continue
+        refs = []
+        for position, seen in zip(inputs, call.specs):
+            val = values[position] if position >= 0 else _leaf(b, leaves, -1 - position)
+            refs.append(see(b, val, seen))
+        scalars = [b.scalar(number + i, dtype) for i, dtype in enumerate(call.scalars)]
+        number += len(call.scalars)
+        result = call.lower(b, refs, scalars, call)
+        if type(call.out) is tuple:
+            values.append([_whole(b, r, o) for r, o in zip(result, call.out)])
+        else:
+            values.append(_whole(b, result, call.out))
+    return b, values
+
+
+def see(b: Builder, val: Val, seen: Spec) -> Ref:
+    """A value as an operand of description ``seen``."""
+    view = View(tuple(seen.shape), seen.stride, seen.offset)
+    if val.dtype is not seen.dtype:
+        return b.bitcast(b.ref(val, View((val.size,), (1,), 0)), seen.dtype).as_strided(*view)
+    return b.ref(val, view)
+
+
+def _leaf(b: Builder, leaves: list[Spec], number: int) -> Val:
+    return b.input(number, leaves[number].numel, leaves[number].dtype)
+
+
+def _whole(b: Builder, ref: Ref, out: Spec) -> Val:
+    """The value behind a result as it will lie in memory: flat, in the order of the storage."""
+    if ref.dtype is not out.dtype:
+        raise TypeError(f"a lowering returned {ref.dtype} where {out.dtype} was declared")
+    if ref.size != out.numel:
+        raise ValueError(f"a lowering returned shape {ref.shape} where {tuple(out.shape)} was declared")
+    return ref.contiguous().val

@@ -1,0 +1,294 @@
+"""Multi-head attention (Vaswani et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from engine import dtypes, ops
+from engine.tensor import Tensor
+
+from .dropout import dropout
+from .linear import linear
+
+__all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
+
+scaled_dot_product_attention = ops.scaled_dot_product_attention
+
+
+def canonical_mask(
+    mask: Tensor | None,
+    mask_name: str,
+    other_type: Any,
+    other_name: str,
+    target_type: Any,
+    check_other: bool = True,
+) -> Tensor | None:
+    """A boolean mask (True: leave out) as additive mask of ``target_type``; floating masks as they are."""
+    if mask is None:
+        return None
+    if mask.dtype != dtypes.bool_ and not mask.is_floating_point():
+        raise RuntimeError(f"only bool and floating types of {mask_name} are supported")
+    if check_other and other_type is not None and mask.dtype != other_type:
+        warnings.warn(
+            f"Support for mismatched {mask_name} and {other_name} is deprecated. Use same type for both instead.",
+            stacklevel=3,
+        )
+    if mask.is_floating_point():
+        return mask
+    return ops.zeros(mask.shape, dtype=target_type, device=mask.device).masked_fill(mask, float("-inf"))
+
+
+def _check_shapes(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_padding_mask: Tensor | None,
+    attn_mask: Tensor | None,
+    num_heads: int,
+) -> bool:
+    """Whether the inputs have a batch dimension; AssertionError where dimensions do not go together."""
+    if query.dim() not in (2, 3):
+        raise AssertionError(
+            f"query should be unbatched 2D or batched 3D tensor but received {query.dim()}-D query tensor"
+        )
+    batched = query.dim() == 3
+    ndim, kind = (3, "batched (3-D)") if batched else (2, "unbatched (2-D)")
+    if key.dim() != ndim or value.dim() != ndim:
+        raise AssertionError(
+            f"For {kind} `query`, expected `key` and `value` to be {ndim}-D but found {key.dim()}-D and "
+            f"{value.dim()}-D tensors respectively"
+        )
+    if key_padding_mask is not None and key_padding_mask.dim() != ndim - 1:
+        raise AssertionError(
+            f"For {kind} `query`, expected `key_padding_mask` to be `None` or {ndim - 1}-D but found "
+            f"{key_padding_mask.dim()}-D tensor instead"
+        )
+    if attn_mask is not None:
+        if attn_mask.dim() not in (2, 3):
+            raise AssertionError(
+                f"For {kind} `query`, expected `attn_mask` to be `None`, 2-D or 3-D but found {attn_mask.dim()}-D "
+                "tensor instead"
+            )
+        if not batched and attn_mask.dim() == 3:
+            expected = (num_heads, query.shape[0], key.shape[0])
+            if tuple(attn_mask.shape) != expected:
+                raise AssertionError(f"Expected `attn_mask` shape to be {expected} but got {tuple(attn_mask.shape)}")
+    return batched
+
+
+def _project_packed(
+    q: Tensor, k: Tensor, v: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Input projections by the stacked (3 E, E) weight; equal inputs share one matmul."""
+    embed = q.size(-1)
+    if q is k and k is v:
+        return tuple(linear(q, weight, bias).chunk(3, -1))
+    if k is v:
+        w_q, w_kv = weight.split([embed, 2 * embed])
+        b_q, b_kv = (None, None) if bias is None else bias.split([embed, 2 * embed])
+        return (linear(q, w_q, b_q), *linear(k, w_kv, b_kv).chunk(2, -1))
+    w_q, w_k, w_v = weight.chunk(3)
+    b_q, b_k, b_v = (None, None, None) if bias is None else bias.chunk(3)
+    return linear(q, w_q, b_q), linear(k, w_k, b_k), linear(v, w_v, b_v)
+
+
+def _project_separately(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    weights: tuple[Tensor | None, Tensor | None, Tensor | None],
+    bias: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    embed = q.size(-1)
+    for name, weight, width in zip("qkv", weights, (embed, k.size(-1), v.size(-1)), strict=True):
+        if weight is None:
+            raise AssertionError(f"use_separate_proj_weight is True but {name}_proj_weight is None")
+        if tuple(weight.shape) != (embed, width):
+            raise AssertionError(f"expecting {name} weights shape of {(embed, width)}, but got {tuple(weight.shape)}")
+    biases = (None, None, None) if bias is None else bias.chunk(3)
+    return tuple(linear(x, w, b) for x, w, b in zip((q, k, v), weights, biases, strict=True))
+
+
+def _check_mask_shape(attn_mask: Tensor, target: int, source: int, batch_heads: int) -> Tensor:
+    if attn_mask.dim() == 2:
+        if tuple(attn_mask.shape) != (target, source):
+            raise RuntimeError(f"The shape of the 2D attn_mask is {attn_mask.shape}, but should be {(target, source)}.")
+        return attn_mask.unsqueeze(0)
+    if tuple(attn_mask.shape) != (batch_heads, target, source):
+        raise RuntimeError(
+            f"The shape of the 3D attn_mask is {attn_mask.shape}, but should be {(batch_heads, target, source)}."
+        )
+    return attn_mask
+
+
+def _widen(mask: Tensor | None) -> Tensor | None:
+    """One more key position that every query may see."""
+    return None if mask is None else ops.constant_pad_nd(mask, (0, 1), 0.0)
+
+
+def _heads(x: Tensor, batch_heads: int, head_dim: int) -> Tensor:
+    """(L, N, E) to (N * heads, L, head_dim)."""
+    return x.reshape(x.size(0), batch_heads, head_dim).transpose(0, 1)
+
+
+def _static(x: Tensor, name: str, batch_heads: int, head_dim: int) -> Tensor:
+    if x.size(0) != batch_heads:
+        raise AssertionError(f"expecting {name}.size(0) of {batch_heads}, but got {x.size(0)}")
+    if x.size(2) != head_dim:
+        raise AssertionError(f"expecting {name}.size(2) of {head_dim}, but got {x.size(2)}")
+    return x
+
+
+def _attend_with_weights(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float
+) -> tuple[Tensor, Tensor]:
+    """Explicit attention on (N * heads, L, head_dim); also returns the weights after dropout."""
+    q = q * math.sqrt(1.0 / q.size(-1))
+    scores = q.bmm(k.transpose(-2, -1)) if mask is None else ops.baddbmm(mask, q, k.transpose(-2, -1))
+    weights = ops.softmax(scores, -1)
+    if dropout_p > 0.0:
+        weights = dropout(weights, p=dropout_p)
+    return weights.bmm(v), weights
+
+
+def multi_head_attention_forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """(output, attention weights or None).
+
+    query (L, N, E), key (S, N, Ek), value (S, N, Ev), or without N. ``key_padding_mask`` (N, S) and ``attn_mask``
+    (L, S) or (N * heads, L, S) are boolean (True: leave out) or additive. Output like query; weights (N, L, S), or
+    (N, heads, L, S) when not averaged. ``is_causal`` is a hint about ``attn_mask``, which it needs.
+    """
+    batched = _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads)
+    if not batched:
+        same_kv, same_qk = key is value, query is key
+        query = query.unsqueeze(1)
+        key = query if same_qk else key.unsqueeze(1)
+        value = key if same_kv else value.unsqueeze(1)
+        key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
+    target, batch, embed = query.shape
+    source = key.size(0)
+    if embed != embed_dim_to_check:
+        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed}")
+    head_dim = embed // num_heads
+    if head_dim * num_heads != embed:
+        raise AssertionError(f"embed_dim {embed} not divisible by num_heads {num_heads}")
+    attn_mask, key_padding_mask, is_causal = _prepare_masks(query, attn_mask, key_padding_mask, is_causal, need_weights)
+    if use_separate_proj_weight:
+        if key.shape[:2] != value.shape[:2]:
+            raise AssertionError(
+                f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}"
+            )
+        weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+        q, k, v = _project_separately(query, key, value, weights, in_proj_bias)
+    else:
+        if key.shape != value.shape:
+            raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
+        if in_proj_weight is None:
+            raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
+        q, k, v = _project_packed(query, key, value, in_proj_weight, in_proj_bias)
+
+    rows = batch * num_heads
+    if attn_mask is not None:
+        attn_mask = _check_mask_shape(attn_mask, target, source, rows)
+    if (bias_k is None) != (bias_v is None):
+        raise AssertionError("bias_k and bias_v must both be given or both be None")
+    if bias_k is not None:
+        if static_k is not None or static_v is not None:
+            raise AssertionError("bias cannot be added to static key or value.")
+        k = ops.cat([k, bias_k.expand(1, batch, embed)])
+        v = ops.cat([v, bias_v.expand(1, batch, embed)])
+        attn_mask, key_padding_mask = _widen(attn_mask), _widen(key_padding_mask)
+    q = _heads(q, rows, head_dim)
+    k = _heads(k, rows, head_dim) if static_k is None else _static(static_k, "static_k", rows, head_dim)
+    v = _heads(v, rows, head_dim) if static_v is None else _static(static_v, "static_v", rows, head_dim)
+    if add_zero_attn:
+        nothing = ops.zeros((rows, 1, head_dim), dtype=k.dtype, device=k.device)
+        k, v = ops.cat([k, nothing], 1), ops.cat([v, nothing], 1)
+        attn_mask, key_padding_mask = _widen(attn_mask), _widen(key_padding_mask)
+    source = k.size(1)
+    attn_mask = _merge_padding(attn_mask, key_padding_mask, batch, num_heads, source)
+    dropout_p = dropout_p if training else 0.0
+
+    if need_weights:
+        if is_causal and attn_mask is None:
+            raise AssertionError("FIXME: is_causal not implemented for need_weights")
+        context, weights = _attend_with_weights(q, k, v, attn_mask, dropout_p)
+        context = context.transpose(0, 1).reshape(target, batch, embed)
+    else:
+        weights = None
+        if attn_mask is not None:
+            attn_mask = (
+                attn_mask.unsqueeze(0) if attn_mask.size(0) == 1 else attn_mask.reshape(batch, num_heads, -1, source)
+            )
+        q, k, v = (x.reshape(batch, num_heads, -1, head_dim) for x in (q, k, v))
+        context = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
+        context = context.permute(2, 0, 1, 3).reshape(target, batch, embed)
+    output = linear(context, out_proj_weight, out_proj_bias)
+    if weights is not None:
+        weights = weights.reshape(batch, num_heads, target, source)
+        weights = weights.mean(1) if average_attn_weights else weights
+    if not batched:
+        output = output.squeeze(1)
+        weights = None if weights is None else weights.squeeze(0)
+    return output, weights
+
+
+def _prepare_masks(
+    query: Tensor,
+    attn_mask: Tensor | None,
+    key_padding_mask: Tensor | None,
+    is_causal: bool,
+    need_weights: bool,
+) -> tuple[Tensor | None, Tensor | None, bool]:
+    """Both masks in additive form, and whether the causal hint may replace ``attn_mask``."""
+    other = None if attn_mask is None else attn_mask.dtype
+    key_padding_mask = canonical_mask(key_padding_mask, "key_padding_mask", other, "attn_mask", query.dtype)
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+    if is_causal and key_padding_mask is None and not need_weights:
+        return None, None, True
+    attn_mask = canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, check_other=False)
+    return attn_mask, key_padding_mask, is_causal and key_padding_mask is None and attn_mask is None
+
+
+def _merge_padding(
+    attn_mask: Tensor | None, key_padding_mask: Tensor | None, batch: int, num_heads: int, source: int
+) -> Tensor | None:
+    """Add the (N, S) padding mask to the attention mask: (N * heads, 1 or L, S)."""
+    if key_padding_mask is None:
+        return attn_mask
+    if tuple(key_padding_mask.shape) != (batch, source):
+        raise AssertionError(
+            f"expecting key_padding_mask shape of {(batch, source)}, but got {tuple(key_padding_mask.shape)}"
+        )
+    rows = key_padding_mask.reshape(batch, 1, 1, source).expand(-1, num_heads, -1, -1)
+    rows = rows.reshape(batch * num_heads, 1, source)
+    return rows if attn_mask is None else attn_mask + rows

@@ -1,0 +1,30 @@
+"""OpenCL underneath the library: devices, memory, programs, queues. The only importer of pyopencl."""
+
+import engine.settings  # noqa: F401  (first: sets what PoCL reads when pyopencl loads it)
+
+from .memory import Buffer, MemoryStats, Pool
+from .platforms import Capabilities, DeviceRecord, default_record, discover, find
+from .program import Program, ProgramStore
+from .queue import BoundKernel, LaunchRecord, Queue, Transfer
+from .runtime import Runtime, default_runtime, open_runtimes, runtime_for
+
+__all__ = [
+    "BoundKernel",
+    "Buffer",
+    "Capabilities",
+    "DeviceRecord",
+    "LaunchRecord",
+    "MemoryStats",
+    "Pool",
+    "Program",
+    "ProgramStore",
+    "Queue",
+    "Runtime",
+    "Transfer",
+    "default_record",
+    "default_runtime",
+    "discover",
+    "find",
+    "open_runtimes",
+    "runtime_for",
+]

@@ -1,0 +1,54 @@
+"""All ops. Each is declared once, in the file of its family; this module is their namespace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.backward import Ops
+from . import (
+    activation,
+    arithmetic,
+    creation,
+    elementary,
+    factories,
+    indexing,
+    join,
+    loss,
+    matmul,
+    reduce,
+    select,
+    views,
+)
+from .op import out_of, registry
+
+Ops.cast = creation.cast
+Ops.clone = lambda x: creation.copy_in_order(x, None)
+Ops.ones_like = lambda x: creation.FULL(tuple(x._spec.shape), 1, x._spec.dtype, x._spec.device)
+Ops.zeros = lambda x: creation.zeros_of(tuple(x._spec.shape), x._spec.dtype, x._spec.device)
+Ops.has_nan = lambda x: bool(arithmetic.isnan(x).any().item())
+Ops.stack = join.stack
+
+
+def _arange_like(x: Any, dim: int) -> Any:
+    shape = [1] * x.ndim
+    shape[dim] = -1
+    return factories.arange(x.shape[dim], device=x.device).reshape(shape)
+
+
+Ops.arange_like = _arange_like
+
+
+def _publish() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for public in registry.values():
+        call = out_of(public.call) if public.out else public.call
+        for name in (public.name, *public.aliases):
+            names[name] = call
+    return names
+
+
+globals().update(_publish())
+__all__ = [
+    *registry, "activation", "arithmetic", "creation", "elementary", "factories", "indexing", "join", "loss", "matmul",
+    "reduce", "registry", "select", "views",
+]  # fmt: skip

@@ -1,0 +1,563 @@
+"""Making tensors: from data, filled, counted, random; conversion of dtype and device; copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes, random
+from ..autograd.mode import mode
+from ..autograd.variable import Tensor, make
+from ..device import device as Device
+from ..device import resolve
+from ..graph.log import log_of
+from ..graph.node import Node, leaf
+from ..graph.spec import Spec, spec
+from . import op as op_module
+from . import pointwise as pointwise_module
+from . import select as select_module
+from . import views as views_module
+from .op import Op, assign, check_inplace, dense_strides, function, memory_order, put
+from .pointwise import check_tensor, is_number, wide
+from .views import sizes_of
+
+
+# -- from host data -------------------------------------------------------------------------------------------------------------
+def from_array(array: np.ndarray, dtype: dtypes.dtype | None = None, device: Any = None) -> Tensor:
+    """A tensor with a copy of an array's content (``dtype`` names 16-bit bfloat16 storage and the like)."""
+    dtype = dtype or dtypes.from_numpy_dtype(array.dtype)
+    where = resolve(device)
+    flat = np.ascontiguousarray(array).reshape(-1)
+    log = log_of(where)
+    t = make(log.from_array(flat, dtype), spec(dtype, where, array.shape))
+    t._storage.host_fresh = True
+    return t
+
+
+def scalar(value: Any, dtype: dtypes.dtype, device: Any) -> Tensor:
+    """A 0-dim tensor."""
+    return FULL((), value, dtype, device)
+
+
+def tensor_from(data: Any, dtype: dtypes.dtype | None, device: Any) -> Tensor:
+    """The content of nested sequences, arrays, numbers or tensors as a new tensor."""
+    if isinstance(data, Tensor):
+        out = data.detach().clone()
+        return convert(out, dtype or data._spec.dtype, resolve(device) if device is not None else data._spec.device)
+    if isinstance(data, (bool, int, float, complex)) and not isinstance(data, np.generic):
+        return _from_number(data, dtype, device)
+    if isinstance(data, np.ndarray) or isinstance(data, np.generic):
+        array = np.asarray(data)
+        _check_array(array)
+    else:
+        array = _array_of(data, dtype)
+    want = dtype or _default_for(data, array)
+    return from_array(dtypes.to_storage(_converted(array, want), want), want, device)
+
+
+def _from_number(value: Any, dtype: dtypes.dtype | None, device: Any) -> Tensor:
+    want = dtype or dtypes.from_python(value)
+    if not want.is_floating_point and not want.is_complex and want is not dtypes.bool:
+        if isinstance(value, int) and not isinstance(value, bool):
+            info = dtypes.iinfo(want)
+            if not info.min <= value <= info.max:
+                raise RuntimeError(f"value cannot be converted to type {want} without overflow")
+        elif isinstance(value, float):
+            value = int(value)
+    return from_array(dtypes.to_storage(_converted(np.asarray(value), want), want), want, device)
+
+
+def _check_array(array: np.ndarray) -> None:
+    if array.dtype == object or array.dtype.kind in "USOMm":
+        raise TypeError(
+            f"can't convert np.ndarray of type {array.dtype.type.__module__}.{array.dtype.name}_. The only supported types "
+            f"are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, "
+            f"uint8, and bool."
+        )
+
+
+def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray:
+    if isinstance(data, (str, bytes)) or data is None:
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
+    if isinstance(data, dict) or (not hasattr(data, "__len__") and not hasattr(data, "__array__")):
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    plain = _plain(data)
+    try:
+        array = np.asarray(plain)
+    except ValueError:
+        _explain_ragged(plain)
+        raise
+    if array.dtype == object or array.dtype.kind in "US":
+        bad = next((x for x in np.ravel(np.asarray(plain, dtype=object)) if not is_number(x)), None)
+        if isinstance(bad, (list, tuple)):
+            _explain_ragged(plain)
+        if bad is None:
+            raise RuntimeError("Overflow when unpacking long long")
+        if isinstance(bad, str):
+            raise TypeError(f"new(): invalid data type '{type(bad).__name__}'")
+        raise RuntimeError(f"Could not infer dtype of {type(bad).__name__}")
+    if array.dtype == np.uint64 and not isinstance(data, np.ndarray):
+        raise RuntimeError("Overflow when unpacking long long")
+    return array
+
+
+def _plain(data: Any) -> Any:
+    """Nested sequences with tensors and arrays inside turned into numbers."""
+    if isinstance(data, Tensor):
+        return data.detach().cpu().tolist() if data._spec.ndim else data.item()
+    if isinstance(data, np.ndarray):
+        return data
+    if isinstance(data, (list, tuple)):
+        if not data or isinstance(data[0], (int, float)):
+            if any(isinstance(x, (Tensor, np.ndarray)) for x in data):
+                return [_plain(x) for x in data]
+            return data
+        return [_plain(x) for x in data]
+    if hasattr(data, "__array__"):
+        return np.asarray(data)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return [_plain(data[i]) for i in range(len(data))]
+    return data
+
+
+def _explain_ragged(data: Any, depth: int = 0) -> None:
+    """Raise torch's ValueError for nested sequences of unequal length."""
+    lengths = [len(x) if isinstance(x, (list, tuple, np.ndarray)) else -1 for x in data]
+    for i, n in enumerate(lengths):
+        if n != lengths[0]:
+            if -1 in (n, lengths[0]):
+                raise TypeError("only length-1 arrays can be converted to Python scalars")
+            raise ValueError(f"expected sequence of length {lengths[0]} at dim {depth + 1} (got {n})")
+    for x in data:
+        if isinstance(x, (list, tuple)):
+            _explain_ragged(x, depth + 1)
+
+
+def _default_for(data: Any, array: np.ndarray) -> dtypes.dtype:
+    found = dtypes.from_numpy_dtype(array.dtype)
+    if isinstance(data, (np.ndarray, np.generic)):
+        return found
+    if array.size == 0:
+        return dtypes.default.get()
+    leafs = data
+    while isinstance(leafs, (list, tuple)) and len(leafs):
+        leafs = leafs[0]
+    if isinstance(leafs, (np.ndarray, np.generic)):
+        return found
+    if isinstance(leafs, Tensor):
+        return leafs._spec.dtype
+    if found.is_complex:
+        return dtypes.default.get_complex()
+    return dtypes.default.get() if found.is_floating_point else (found if found is dtypes.bool else dtypes.int64)
+
+
+def _converted(array: np.ndarray, want: dtypes.dtype) -> np.ndarray:
+    """Values in the NumPy dtype that to_storage expects."""
+    if want is dtypes.bfloat16:
+        return array.astype(np.float32)
+    with np.errstate(all="ignore"):
+        if array.dtype.kind in "fc" and want.numpy.kind in "iu":
+            return array.real.astype(np.int64).astype(want.numpy)
+        if array.dtype.kind == "c" and want.numpy.kind != "c":
+            return array.real.astype(want.numpy)
+        return array.astype(want.numpy, copy=False) if want.name != "complex32" else array.astype(np.complex64)
+
+
+def share_array(array: np.ndarray, device: Any = None) -> Tensor:
+    """A tensor over a NumPy array's own memory where host and device share it, else a copy."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    _check_array(array)
+    dtype = dtypes.from_numpy_dtype(array.dtype)
+    if any(s < 0 for s in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
+            "supported. (You can probably work around this by making a copy of your array with array.copy().)"
+        )
+    if not array.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte "
+                         "orders is currently not supported.")  # fmt: skip
+    where = resolve(device)
+    runtime = where.runtime
+    flat, strides, offset = _flat_window(array)
+    buffer = runtime.memory.wrap(flat) if flat is not None and flat.size else None
+    if buffer is None:
+        return from_array(array, dtype, where)
+    node = leaf(buffer, dtype, where, flat.size)
+    t = make(node, spec(dtype, where, array.shape, strides, offset))
+    t._storage.pin = buffer
+    t._storage.host_fresh = True
+    return t
+
+
+def _flat_window(array: np.ndarray) -> tuple[np.ndarray | None, tuple[int, ...], int]:
+    """The contiguous memory an array lies in, and its strides and offset in elements there."""
+    size = array.itemsize
+    if not array.flags.writeable:
+        return None, (), 0
+    if any(s % size for s in array.strides) and array.size > 1:
+        return None, (), 0
+    strides = tuple(s // size for s in array.strides)
+    if array.flags.c_contiguous:
+        return array.reshape(-1), views_module.row_major(array.shape), 0
+    if array.size == 0:
+        return None, (), 0
+    span = 1 + sum((n - 1) * s for n, s in zip(array.shape, strides))
+    flat = np.lib.stride_tricks.as_strided(array.reshape(-1)[:0] if False else array, (span,), (size,))
+    return flat, strides, 0
+
+
+# -- filled ---------------------------------------------------------------------------------------------------------------------
+def _full_rule(shape: tuple[int, ...], dtype: dtypes.dtype, device: Device, kind: str) -> Spec:
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
+    return spec(dtype, device, shape)
+
+
+_full = Op(
+    "full",
+    lambda shape, dtype, device: _full_rule(shape, dtype, device, ""),
+    lambda b, value, shape, dtype, device: value.cast(dtype).expand(shape).contiguous(),
+    scalars=lambda shape, dtype, device: (wide(dtype) if dtype is not dtypes.bool else dtypes.int64,),
+)
+_empty = Op(
+    "empty",
+    lambda shape, dtype, device: _full_rule(shape, dtype, device, ""),
+    lambda b, shape, dtype, device: b.const(0, dtype, shape).contiguous(),
+)
+
+
+def FULL(shape: Sequence[int], value: Any, dtype: dtypes.dtype, device: Any) -> Tensor:
+    """``value`` everywhere."""
+    return _full((), (tuple(shape), dtype, resolve(device)), (value,))
+
+
+def zeros_of(shape: Sequence[int], dtype: dtypes.dtype, device: Any) -> Tensor:
+    """Zeros."""
+    return _empty((), (tuple(shape), dtype, resolve(device)))
+
+
+views_module.ZEROS = zeros_of
+select_module.SCALAR = scalar
+
+
+def finish(t: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
+    """The end of every factory: ``out=`` and ``requires_grad``."""
+    if out is not None:
+        op_module.write_out(out, t)
+        return out
+    if requires_grad:
+        if not t._spec.floating:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        t._rg = True
+    return t
+
+
+def _strided_like(t: Tensor, memory_format: Any) -> Tensor:
+    return t
+
+
+def _fill_like(input: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    check_tensor("full_like", input)
+    seen = input._spec
+    dtype = dtype or seen.dtype
+    where = seen.device if device is None else device
+    order = memory_order([seen])
+    if order is None:
+        return finish(FULL(seen.shape, value, dtype, where), requires_grad)
+    flat = FULL(tuple(seen.shape[d] for d in order), value, dtype, where)
+    inverse = [order.index(d) for d in range(seen.ndim)]
+    return finish(flat.permute(inverse).detach(), requires_grad)
+
+
+# -- counting -------------------------------------------------------------------------------------------------------------------
+_arange = Op(
+    "arange",
+    lambda count, dtype, device: spec(dtype, device, (count,)),
+    lambda b, start, step, count, dtype, device: _ramp(b, start, step, count, dtype),
+    scalars=lambda count, dtype, device: (_ramp_dtype(dtype),) * 2,
+)
+
+
+def _ramp_dtype(dtype: dtypes.dtype) -> dtypes.dtype:
+    return wide(dtype) if dtype.is_floating_point else dtypes.int64
+
+
+def _ramp(b: Any, start: Any, step: Any, count: int, dtype: dtypes.dtype) -> Any:
+    i = b.iota((count,), 0)
+    return (start + i.cast(start.dtype) * step).cast(dtype)
+
+
+def arange_of(start: Any, end: Any, step: Any, dtype: Any, device: Any) -> Tensor:
+    """Half-open range with torch's count and dtype rules."""
+    numbers = [v.item() if isinstance(v, (Tensor, np.generic)) else v for v in (start, end, step)]
+    start, end, step = numbers
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    for v in (start, end):
+        if isinstance(v, float) and (v != v or v in (float("inf"), float("-inf"))):
+            raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if dtype is None:
+        dtype = dtypes.default.get() if any(isinstance(v, float) for v in numbers) else dtypes.int64
+    if not dtype.is_floating_point:
+        start, step = int(start), int(step)
+        count = max(0, -(-(int(end) - start) // step)) if step else 0
+        if any(isinstance(v, float) for v in numbers):
+            count = max(0, ceil((numbers[1] - numbers[0]) / numbers[2]))
+    else:
+        count = max(0, ceil((end - start) / step))
+    return _arange((), (count, dtype, resolve(device)), (start, step))
+
+
+views_module.ARANGE = lambda n: arange_of(0, n, 1, None, None)
+
+
+# -- random ---------------------------------------------------------------------------------------------------------------------
+def _bits(b: Any, shape: tuple[int, ...], seed: Any, offset: Any) -> Any:
+    count = prod(shape)
+    return b.philox(b.iota((count,), 0).cast(dtypes.uint64), seed.cast(dtypes.uint64), offset.cast(dtypes.uint64)).reshape(
+        shape
+    )
+
+
+def uniform_bits(b: Any, bits: Any, dtype: dtypes.dtype) -> Any:
+    """Floats in [0, 1) from 64 random bits: 24 of them for float32, 53 for float64, 11 or 8 for the 16-bit types."""
+    digits = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
+    compute = wide(dtype)
+    return b.shr(bits, 64 - digits).cast(dtypes.int64).cast(compute) * (2.0**-digits)
+
+
+def _rand_lower(b: Any, seed: Any, offset: Any, shape: tuple, dtype: dtypes.dtype, device: Device) -> Any:
+    return uniform_bits(b, _bits(b, shape, seed, offset), dtype).cast(dtype)
+
+
+_NUMBERS = (dtypes.int64, dtypes.int64)
+_rand = Op("rand", lambda shape, dtype, device: _full_rule(shape, dtype, device, ""), _rand_lower, scalars=_NUMBERS)
+
+
+def _randn_lower(b: Any, seed: Any, offset: Any, shape: tuple, dtype: dtypes.dtype, device: Device) -> Any:
+    """Box and Muller 1958, from one 64-bit draw an element: radius from the upper half, angle from the lower."""
+    bits = _bits(b, shape, seed, offset)
+    real = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
+    high = b.shr(bits, 32).cast(dtypes.int64).cast(real)
+    low = b.pw("and", bits, 0xFFFFFFFF).cast(dtypes.int64).cast(real)
+    u = (high + 0.5) * (2.0**-32)
+    radius = b.sqrt(b.log(b.pw("min", u, 1.0)) * -2.0)
+    return (radius * b.cos(low * (2 * np.pi * 2.0**-32))).cast(dtype)
+
+
+_randn = Op("randn", lambda shape, dtype, device: _full_rule(shape, dtype, device, ""), _randn_lower, scalars=_NUMBERS)
+
+
+def _randint_lower(
+    b: Any, seed: Any, offset: Any, low: Any, span: Any, shape: tuple, dtype: dtypes.dtype, device: Device
+) -> Any:
+    bits = b.shr(_bits(b, shape, seed, offset), 1)
+    return (b.rem_int(bits.cast(dtypes.int64), span) + low).cast(dtype)
+
+
+_randint = Op(
+    "randint",
+    lambda shape, dtype, device: _full_rule(shape, dtype, device, ""),
+    _randint_lower,
+    scalars=(dtypes.int64,) * 4,
+)
+
+
+def draw(kind: Op, shape: Sequence[int], dtype: Any, device: Any, generator: Any = None, extra: tuple = ()) -> Tensor:
+    """A random tensor from the stream of ``generator`` (None: the default one)."""
+    shape = tuple(shape)
+    numbers = (generator or random.default_generator).take(prod(shape))
+    return kind((), (shape, dtype or dtypes.default.get(), resolve(device)), (*numbers, *extra))
+
+
+def _make_state(array: np.ndarray) -> Tensor:
+    return from_array(array, dtypes.uint8, "cpu")
+
+
+random.MAKE_TENSOR = _make_state
+
+
+# -- conversion -----------------------------------------------------------------------------------------------------------------
+def _cast_rule(x: Spec, dtype: dtypes.dtype) -> Spec:
+    return spec(dtype, x.device, tuple(x.shape), dense_strides(x.shape, memory_order([x])))
+
+
+_cast = Op(
+    "_to_copy",
+    _cast_rule,
+    lambda b, x, dtype: x.cast(dtype),
+    lambda ctx, g: (g,),
+    grad_name="ToCopyBackward0",
+)
+
+
+def cast(x: Tensor, dtype: dtypes.dtype) -> Tensor:
+    """Convert elements; the tensor itself if it has the dtype."""
+    return x if x._spec.dtype is dtype else _cast((x,), (dtype,))
+
+
+op_module.CAST = cast
+_clone = Op("clone", lambda x, order: _clone_spec(x, order), lambda b, x, order: x, lambda ctx, g: (g,))
+
+
+def _clone_spec(x: Spec, order: tuple[int, ...] | None) -> Spec:
+    return spec(x.dtype, x.device, tuple(x.shape), dense_strides(x.shape, list(order) if order is not None else None))
+
+
+def copy_in_order(x: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    """A copy that lies in memory in the given order of dimensions (None: row-major)."""
+    return _clone((x,), (order,))
+
+
+def to_device(x: Tensor, device: Any) -> Tensor:
+    """A copy on another device (the tensor itself if it is there)."""
+    target = resolve(device)
+    seen = x._spec
+    if seen.device is target:
+        return x
+    if seen.device.kind == "meta":
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+    source = x if seen.contiguous and seen.offset == 0 else copy_in_order(x, None)
+    node: Node = log_of(target).from_array(
+        log_of(seen.device).read(source._storage.node)[: seen.numel] if target.kind != "meta" else _nothing(seen), seen.dtype
+    )
+    out = make(node, spec(seen.dtype, target, tuple(seen.shape)))
+    if mode.grad and x._rg:
+        _Moved.record_move(x, out)
+    return out
+
+
+def _nothing(seen: Spec) -> np.ndarray:
+    return np.broadcast_to(np.zeros((), seen.dtype.numpy), (seen.numel,))
+
+
+class _Moved(Op):
+    """The record of a copy between devices."""
+
+    @staticmethod
+    def record_move(x: Tensor, out: Tensor) -> None:
+        call = op_module.Call("to_device", None, (x._spec,), out._spec)
+        _moved.record(call, (x,), (out,), (), ())
+
+
+_moved = _Moved(
+    "to_device",
+    lambda x: x,
+    lambda b, x: x,
+    lambda ctx, g: (to_device(g, ctx.specs[0].device),),
+    grad_name="ToCopyBackward0",
+)
+pointwise_module.TO_DEVICE = to_device
+
+
+def convert(x: Tensor, dtype: dtypes.dtype | None, device: Any, copy: bool = False) -> Tensor:
+    """The work of ``Tensor.to``."""
+    out = x
+    if device is not None:
+        out = to_device(out, device)
+    if dtype is not None:
+        out = cast(out, dtype)
+    if copy and out is x:
+        out = copy_in_order(x, _order_of(x))
+    return out
+
+
+def _order_of(x: Tensor) -> tuple[int, ...] | None:
+    order = memory_order([x._spec])
+    return tuple(order) if order is not None else None
+
+
+@function()
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy; gradients flow through."""
+    if memory_format is None or memory_format.name == "preserve":
+        return copy_in_order(input, _order_of(input))
+    return copy_in_order(input, memory_format.order(input._spec.ndim))
+
+
+@function(torch=False)
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor itself if it lies in memory in row-major order, else a copy that does."""
+    if memory_format is None or memory_format.order(self._spec.ndim) is None:
+        return self if self._spec.contiguous else copy_in_order(self, None)
+    if memory_format.holds(self._spec):
+        return self
+    return copy_in_order(self, memory_format.order(self._spec.ndim))
+
+
+# -- assignment -----------------------------------------------------------------------------------------------------------------
+_copy = Op("copy", lambda x: x, lambda b, x: x, lambda ctx, g: (g,), grad_name="CopyBackwards")
+
+
+@function(torch=False)
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Overwrite with ``src``, broadcast and converted."""
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    check_inplace(self, "copy_")
+    value = to_device(src, self._spec.device)
+    if value._spec.shape != self._spec.shape:
+        value = value.expand(*self._spec.shape)
+    if value._spec.dtype is not self._spec.dtype:
+        value = cast(value, self._spec.dtype)
+    elif value._rg and mode.grad and value is src:
+        value = _copy((value,))
+    put(self, value)
+    return self
+
+
+@function(torch=False)
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Set every element."""
+    check_inplace(self, "fill_")
+    if isinstance(value, Tensor):
+        if value._spec.ndim:
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value._spec.ndim} dimensions."
+            )
+        return copy_(self, value)
+    if not is_number(value):
+        raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(value).__name__}")
+    seen = self._spec
+    put(self, FULL(tuple(seen.shape), value, seen.dtype, seen.device), seen.contiguous)
+    return self
+
+
+@function()
+def zero_(self: Tensor) -> Tensor:
+    """Set every element to zero."""
+    return fill_(self, 0)
+
+
+@function(out=True)
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A copy with every element set."""
+    return clone(input).fill_(value)
+
+
+def resize(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``resize_``: another size in place, keeping the storage's elements as far as they go."""
+    seen = x._spec
+    numel = prod(shape)
+    held = x._storage.nbytes // seen.dtype.itemsize
+    if numel + seen.offset > held:
+        old = x._storage.node
+        grown = zeros_of((numel + seen.offset,), seen.dtype, seen.device)
+        flat = spec(seen.dtype, seen.device, (held,))
+        log = log_of(seen.device)
+        node = log.add(
+            op_module.write_call(grown._storage.node.call.out, flat, flat), (grown._storage.node, old)
+        )
+        x._storage.put(node)
+    x._spec = spec(seen.dtype, seen.device, shape, None, seen.offset)
+    return x
+
+
+op_module.RESIZE = resize
+__all__ = ["assign", "cast", "clone", "convert", "copy_", "fill_", "from_array", "share_array", "tensor_from"]

@@ -1,0 +1,212 @@
+"""Joining and splitting: cat, stack, split, chunk, repeat, tile, flip, roll."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from .. import dtypes
+from ..autograd.variable import Tensor
+from ..graph.spec import Spec
+from ..graph.view import View, row_major
+from . import reduce as reduce_module
+from .creation import cast
+from .op import Op, function
+from .views import slice_dim, wrap_dim
+
+
+# -- cat, stack -----------------------------------------------------------------------------------------------------------------
+def _cat_rule(*args: Any) -> Any:
+    *specs, dim = args
+    first = specs[0]
+    shape = list(first.shape)
+    shape[dim] = sum(s.shape[dim] for s in specs)
+    return tuple(shape), first.dtype
+
+
+def sum(values: Any) -> int:  # noqa: A001 (the builtin; ``sum`` of tensors lives in reduce)
+    total = 0
+    for v in values:
+        total += v
+    return total
+
+
+def _cat_lower(b: Any, *args: Any) -> Any:
+    *refs, dim = args
+    shape = list(refs[0].shape)
+    shape[dim] = sum(r.shape[dim] for r in refs)
+    strides = row_major(tuple(shape))
+    out = b.empty((prod(shape),), refs[0].dtype)
+    at = 0
+    for r in refs:
+        if r.size:
+            out = b.write(out, r, View(r.shape, strides, at * strides[dim]))
+        at += r.shape[dim]
+    return out.reshape(tuple(shape))
+
+
+def _cat_grad(ctx: Any, g: Tensor) -> tuple:
+    dim = ctx.static[0]
+    at, out = 0, []
+    for s, wanted in zip(ctx.specs, ctx.needs):
+        out.append(g.narrow(dim, at, s.shape[dim]) if wanted else None)
+        at += s.shape[dim]
+    return tuple(out)
+
+
+_cat = Op("cat", _cat_rule, _cat_lower, _cat_grad)
+
+
+@function(out=True, method=False, aliases=("concat", "concatenate"))
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """Join tensors along an existing dimension."""
+    dim = dim if axis is None else axis
+    if isinstance(tensors, Tensor):
+        raise TypeError("cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    for i, t in enumerate(tensors):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}")
+        if not t._spec.ndim:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
+    full = [t for t in tensors if tuple(t._spec.shape) != (0,)] or tensors[:1]
+    ndim = full[0]._spec.ndim
+    d = wrap_dim(dim, ndim)
+    for i, t in enumerate(full[1:], 1):
+        _check_sizes(full[0]._spec, t._spec, d, i)
+    dtype = dtypes.result_type([(t._spec.dtype, dtypes.Category.DIMENSIONED) for t in tensors])
+    return _cat([cast(t, dtype) for t in full], (d,))
+
+
+def _check_sizes(first: Spec, s: Spec, dim: int, number: int) -> None:
+    if s.ndim != first.ndim:
+        raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {s.ndim}")
+    for d, (a, b) in enumerate(zip(first.shape, s.shape)):
+        if d != dim and a != b:
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but got size {b} for tensor number "
+                f"{number} in the list."
+            )
+
+
+reduce_module.CAT = cat
+
+
+@function(out=True, method=False)
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors of one shape along a new dimension."""
+    tensors = list(tensors)
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    shape = tensors[0]._spec.shape
+    for i, t in enumerate(tensors):
+        if t._spec.shape != shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(t._spec.shape)} at "
+                f"entry {i}"
+            )
+    d = wrap_dim(dim, len(shape) + 1)
+    return cat([t.unsqueeze(d) for t in tensors], d)
+
+
+# -- splitting ------------------------------------------------------------------------------------------------------------------
+@function()
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of consecutive parts: of one size (the last may be smaller) or of the sizes given."""
+    if isinstance(split_size_or_sections, (list, tuple)):
+        return split_with_sizes(tensor, split_size_or_sections, dim)
+    d = wrap_dim(dim, tensor._spec.ndim)
+    n = tensor._spec.shape[d]
+    size = int(split_size_or_sections)
+    if size < 0:
+        raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
+    if size == 0 and n:
+        raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
+    return tuple(slice_dim(tensor, d, i, i + size) for i in range(0, n, size)) if n else (tensor.narrow(d, 0, 0),)
+
+
+@function()
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of consecutive parts of the given sizes."""
+    d = wrap_dim(dim, input._spec.ndim)
+    n = input._spec.shape[d]
+    if sum(split_sizes) != n:
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got "
+            f"split_sizes={list(split_sizes)}"
+        )
+    out, at = [], 0
+    for size in split_sizes:
+        if size < 0:
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(split_sizes)}"
+            )
+        out.append(input.narrow(d, at, size))
+        at += size
+    return tuple(out)
+
+
+@function()
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most ``chunks`` parts of equal size (the last may be smaller)."""
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    n = input._spec.shape[wrap_dim(dim, input._spec.ndim)]
+    size = -(-n // chunks)
+    if not size:
+        return tuple(input.narrow(dim, 0, 0) for _ in range(chunks))
+    return split(input, size, dim)
+
+
+@function()
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of all positions along a dimension."""
+    if not input._spec.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    d = wrap_dim(dim, input._spec.ndim)
+    return tuple(input.select(d, i) for i in range(input._spec.shape[d]))
+
+
+# -- repeating ------------------------------------------------------------------------------------------------------------------
+@function(torch=False)
+def repeat(self: Tensor, *repeats: Any) -> Tensor:
+    """Tile along each dimension."""
+    times = tuple(repeats[0]) if len(repeats) == 1 and not isinstance(repeats[0], int) else repeats
+    shape = self._spec.shape
+    lead = len(times) - len(shape)
+    if lead < 0:
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
+        )
+    full = (1,) * lead + tuple(shape)
+    inner = [n for size in full for n in (1, size)]
+    wide = [n for count, size in zip(times, full) for n in (count, size)]
+    out = self.reshape(inner).expand(*wide)
+    return out.reshape([count * size for count, size in zip(times, full)]).clone()
+
+
+@function()
+def tile(input: Tensor, *dims: Any) -> Tensor:
+    """Repeat; missing leading counts are 1."""
+    times = tuple(dims[0]) if len(dims) == 1 and not isinstance(dims[0], int) else dims
+    return repeat(input, (1,) * (input._spec.ndim - len(times)) + tuple(times))
+
+
+def _flip_lower(b: Any, x: Any, dims: tuple[int, ...]) -> Any:
+    return x.flip(*dims)
+
+
+_flip = Op("flip", lambda x, dims: (tuple(x.shape), x.dtype), _flip_lower, lambda ctx, g: (flip(g, ctx.static[0]),))
+
+
+@function()
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """Reverse the order along dimensions."""
+    given = tuple(dims[0]) if len(dims) == 1 and not isinstance(dims[0], int) else dims
+    order = tuple(wrap_dim(d, input._spec.ndim) for d in given)
+    if len(set(order)) != len(order):
+        raise RuntimeError(f"dim {order[0]} appears multiple times in the list of dims")
+    return _flip((input,), (order,))

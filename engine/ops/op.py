@@ -1,0 +1,544 @@
+"""How an op is declared and applied.
+
+An ``Op`` is a primitive of the tensor language: a rule (shape and dtype of the result), a lowering into the planner's
+array language and a derivative written with tensor ops. A ``ViewOp`` only makes another view. ``function`` publishes
+a Python function with torch's signature, from which the method, the in-place twin and the ``out=`` form follow.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from sys import getrefcount
+from typing import Any
+
+from .. import dtypes
+from ..autograd.function import FillBackward0, GradFn, Saved, edge_of, rebase
+from ..autograd.mode import mode
+from ..autograd.variable import Tensor, make, view
+from ..graph.log import log_of
+from ..graph.node import Call, Node, Storage, write_call
+from ..graph.spec import Spec, spec
+from ..graph.view import row_major
+
+_new = object.__new__
+_MAX_CALLS = 20_000
+
+Out = tuple[tuple[int, ...], dtypes.dtype]
+
+
+def camel(name: str) -> str:
+    """AddmmBackward0 style: words joined by underscores become capitals."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_") if part)
+
+
+class Op:
+    """A primitive.
+
+    Args:
+        name: as in error messages and profiles.
+        rule: ``rule(*specs, *static) -> Spec | (shape, dtype) | list of them``; raises for operands that do not fit.
+        lower: ``lower(b, *refs, *scalars, *static) -> Ref | sequence of Ref`` (b: graph.ir.Builder).
+        grad: ``grad(ctx, *output_grads) -> gradient or tuple of them``, one a tensor operand, written with tensor ops.
+            ctx: the GradFn, with ``inputs``, ``outputs`` (as far as saved), ``specs``, ``static``, ``scalars``,
+            ``needs``. Gradients may have a broadcast shape and another float dtype: that is undone by the engine.
+        saves: numbers of the operands that grad reads, or a dict from operand to those its own gradient reads.
+        saves_out: numbers of the results that grad reads.
+        grad_name: name of the recorded function, default ``<Name>Backward0``.
+        scalars: dtypes of run-time numbers, or a function of the specs and static arguments that gives them.
+        differentiable: numbers of results that carry a gradient (None: all floating ones).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rule: Callable[..., Any],
+        lower: Callable[..., Any],
+        grad: Callable[..., Any] | None = None,
+        *,
+        saves: tuple[int, ...] | dict[int, tuple[int, ...]] = (),
+        saves_out: tuple[int, ...] = (),
+        grad_name: str | None = None,
+        scalars: tuple[dtypes.dtype, ...] | Callable[..., tuple[dtypes.dtype, ...]] = (),
+        differentiable: tuple[int, ...] | None = None,
+    ) -> None:
+        self.name = name
+        self.rule = rule
+        self.lower = lower
+        self.derivative = grad
+        self.saves = saves
+        self.saves_out = saves_out
+        self.scalars = scalars
+        self.differentiable = differentiable
+        self.calls: dict[tuple, Call] = {}
+        self.grad_class = type(grad_name or f"{camel(name.lstrip('_'))}Backward0", (GradFn,), {"__slots__": ()})
+
+    def __call__(self, tensors: Sequence[Tensor], static: tuple = (), scalars: tuple = ()) -> Any:
+        """Apply to tensors (same device), static arguments (hashable) and run-time numbers."""
+        specs = tuple([t._spec for t in tensors])
+        call = self.calls.get((specs, static))
+        if call is None:
+            call = self.resolve(specs, static)
+        out = call.out
+        device = specs[0].device if specs else (out[0] if type(out) is tuple else out).device
+        graph = device.graph or log_of(device)
+        node = graph.add(call, tuple([t._storage.node for t in tensors]), scalars)
+        if type(out) is tuple:
+            results = tuple([make(graph.add(part, (node,)), part.out) for part in call.parts])
+        else:
+            t = _new(Tensor)
+            t._storage = Storage(node)
+            t._spec = out
+            results = (t,)
+        if mode.grad and self.derivative is not None:
+            for t in tensors:
+                if t._rg:
+                    self.record(call, tensors, results, static, scalars)
+                    break
+        elif mode.inference:
+            for t in results:
+                t._inference = True
+        return results if type(out) is tuple else results[0]
+
+    def record(
+        self,
+        call: Call,
+        tensors: Sequence[Tensor],
+        results: tuple[Tensor, ...],
+        static: tuple,
+        scalars: tuple,
+        saves: Any = None,
+    ) -> None:
+        """Note the op for the backward pass (``saves``: other operands to save than declared)."""
+        edges = tuple([edge_of(t) if t._spec.floating else None for t in tensors])
+        fn = self.grad_class(edges, tuple([t._spec for t in results]))
+        fn.op = self
+        fn.call = call
+        fn.static = static
+        fn.scalars = scalars
+        if saves is None:
+            saves = self.saves
+        if saves:
+            if type(saves) is dict:
+                saves = {i for k, e in enumerate(edges) if e is not None for i in saves.get(k, ())}
+            for i in saves:
+                if tensors[i]._inference:
+                    raise RuntimeError(
+                        "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference "
+                        "mode in computation tracked by autograd. To work around this, you can make a clone to get a "
+                        "normal tensor and use it in autograd, or use `torch.no_grad()` instead of "
+                        "`torch.inference_mode()`."
+                    )
+            fn.saved_in = tuple(
+                [Saved(t, edges[i]) if i in saves else None for i, t in enumerate(tensors)]
+            )
+        if self.saves_out:
+            saved = []
+            for i, t in enumerate(results):
+                s = None
+                if i in self.saves_out:
+                    s = Saved(t, None, True)
+                    if t._spec.floating and (self.differentiable is None or i in self.differentiable):
+                        s.output_of = i
+                saved.append(s)
+            fn.saved_out = tuple(saved)
+        for i, t in enumerate(results):
+            if t._spec.floating and (self.differentiable is None or i in self.differentiable):
+                t._grad_fn = fn
+                t._out_nr = i
+                t._rg = True
+
+    def resolve(self, specs: tuple[Spec, ...], static: tuple) -> Call:
+        """Work out everything that depends on descriptions only; kept for the next time."""
+        device = _common_device(self.name, specs)
+        out = self.rule(*specs, *static)
+        if isinstance(out, list):
+            outs: Any = tuple(_as_spec(o, device, specs) for o in out)
+        else:
+            outs = _as_spec(out, device, specs)
+        scalars = self.scalars(*specs, *static) if callable(self.scalars) else self.scalars
+        call = Call(self.name, self._lower, specs, outs, static, tuple(scalars))
+        if len(self.calls) > _MAX_CALLS:
+            self.calls.clear()
+        self.calls[specs, static] = call
+        return call
+
+    def _lower(self, b: Any, refs: Sequence, scalars: Sequence, call: Call) -> Any:
+        out = self.lower(b, *refs, *scalars, *call.static)
+        if type(call.out) is not tuple:
+            return _laid_out(out, call.out)
+        return [_laid_out(r, o) for r, o in zip(out, call.out)]
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def _as_spec(out: Any, device: Any, specs: tuple[Spec, ...]) -> Spec:
+    if type(out) is Spec:
+        device = device or out.device
+        if out.whole and out.device is device:
+            return out
+        order = memory_order([out])
+        return spec(out.dtype, device, out.shape, dense_strides(out.shape, order))
+    shape, dtype, *rest = out
+    return spec(dtype, rest[0] if rest else device, tuple(shape))
+
+
+def _laid_out(ref: Any, out: Spec) -> Any:
+    """The result in the order in which it lies in memory (results may be dense without being row-major)."""
+    if out.contiguous:
+        return ref
+    order = sorted(range(out.ndim), key=lambda d: (-out.stride[d], d))
+    return ref.permute(*order)
+
+
+def memory_order(specs: Sequence[Spec]) -> list[int] | None:
+    """The order of dimensions, outermost first, that a result should have so as to follow its operands' layout.
+
+    None for row-major: where all operands are contiguous or their orders differ ambiguously (as torch's iterator does,
+    the first operand decides).
+    """
+    ndim = max(s.ndim for s in specs)
+    if ndim < 2 or all(s.contiguous for s in specs):
+        return None
+    full = [s for s in specs if s.ndim == ndim]
+    order = list(range(ndim))[::-1]  # innermost first
+
+    def compare(a: int, b: int) -> int:
+        for s in full:
+            sa, sb = s.stride[a], s.stride[b]
+            if sa == 0 or sb == 0:
+                continue
+            if sa != sb:
+                return -1 if sa < sb else 1
+            if s.shape[a] > s.shape[b]:
+                return 1
+        return 0
+
+    for i in range(1, ndim):  # insertion sort: the comparison is not a total order
+        at = i
+        for j in range(i - 1, -1, -1):
+            result = compare(order[j], order[at])
+            if result > 0:
+                order[j], order[at] = order[at], order[j]
+                at = j
+            elif result < 0:
+                break
+    outer_first = order[::-1]
+    return None if outer_first == list(range(ndim)) else outer_first
+
+
+def dense_strides(shape: Sequence[int], order: list[int] | None) -> tuple[int, ...]:
+    """Strides of a gap-free array whose dimensions lie in memory in ``order`` (outermost first)."""
+    if order is None:
+        return row_major(tuple(shape))
+    strides = [0] * len(shape)
+    step = 1
+    for d in reversed(order):
+        strides[d] = step
+        step *= max(shape[d], 1)
+    return tuple(strides)
+
+
+def _common_device(name: str, specs: tuple[Spec, ...]) -> Any:
+    if not specs:
+        return None
+    device = specs[0].device
+    for s in specs:
+        if s.device is not device:
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, {device} and {s.device}! "
+                f"(when checking arguments of {name})"
+            )
+    return device
+
+
+class ViewOp:
+    """An op that only changes how a storage is seen.
+
+    Args:
+        rule: ``rule(spec, *static) -> Spec`` over the same storage.
+        grad: ``grad(ctx, g) -> gradient``; ctx has ``specs`` and ``static``. None: the general rule by geometry.
+    """
+
+    def __init__(
+        self, name: str, rule: Callable[..., Spec], grad: Callable[..., Any] | None, grad_name: str | None = None
+    ) -> None:
+        self.name = name
+        self.rule = rule
+        self.derivative = grad
+        self.calls: dict[tuple, Call] = {}
+        self.grad_class = type(grad_name or f"{camel(name)}Backward0", (GradFn,), {"__slots__": ()})
+
+    def __call__(self, x: Tensor, static: tuple = ()) -> Tensor:
+        """The view of ``x``."""
+        seen = x._spec
+        call = self.calls.get((seen, static))
+        if call is None:
+            if len(self.calls) > _MAX_CALLS:
+                self.calls.clear()
+            call = self.calls[seen, static] = Call(self.name, None, (seen,), self.rule(seen, *static), static)
+        t = _new(Tensor)
+        t._storage = x._storage
+        t._spec = call.out
+        t._base = x if x._base is None else x._base
+        t._seen = x._storage.version
+        if x._inference:
+            t._inference = True
+        if x._rg and mode.grad:
+            fn = self.grad_class((edge_of(x),), (call.out,))
+            fn.op = self
+            fn.call = call
+            fn.static = static
+            t._grad_fn = fn
+            t._rg = True
+        return t
+
+
+# -- in place ---------------------------------------------------------------------------------------------------------------
+def assign(x: Tensor, value: Tensor, name: str = "copy_", steal: bool = False) -> Tensor:
+    """Give ``x``, in place, the value (and the record) of ``value``; returns ``x``.
+
+    ``steal``: nobody else holds ``value``, so its node may simply change hands.
+    Raises RuntimeError for a leaf that requires grad, another shape, or a dtype that cannot be cast.
+    """
+    seen, new = x._spec, value._spec
+    check_inplace(x, name)
+    if new.shape != seen.shape:
+        raise RuntimeError(
+            f"output with shape {list(seen.shape)} doesn't match the broadcast shape {list(new.shape)}"
+        )
+    if new.dtype is not seen.dtype and not dtypes.can_cast(new.dtype, seen.dtype):
+        raise RuntimeError(
+            f"result type {scalar_type_name(new.dtype)} can't be cast to the desired output type "
+            f"{scalar_type_name(seen.dtype)}"
+        )
+    if new.dtype is not seen.dtype:
+        value = CAST(value, seen.dtype)
+        steal = True
+    put(x, value, steal)
+    return x
+
+
+CAST: Any = None  # set by ops.creation: conversion as a tensor op
+
+
+def put(x: Tensor, value: Tensor, steal: bool = False) -> None:
+    """Move a value of ``x``'s shape and dtype into ``x``'s storage and connect the record."""
+    store(x, value, steal)
+    if mode.grad and (x._rg or value._rg):
+        rebase(x, edge_of(value))
+
+
+def store(x: Tensor, value: Tensor, steal: bool = False) -> None:
+    """Make ``value`` the content of ``x``'s memory, without any record."""
+    storage, seen = x._storage, x._spec
+    graph = seen.device.graph or log_of(seen.device)
+    node = value._storage.node
+    new = value._spec
+    if (
+        seen.offset == 0
+        and seen.numel == storage.node.call.out.numel
+        and seen.dtype is storage.node.call.out.dtype
+        and (new is seen or (new.stride == seen.stride and new.offset == 0))
+        and _dense(seen)
+        and new.numel == node.call.out.numel
+        and value._storage is not storage
+    ):
+        if steal and node.buffer is None:
+            storage.put(node)
+        else:
+            storage.put(graph.add(_alias_call(node.call.out), (node,)))
+    else:
+        base = storage.node
+        storage.put(graph.add(write_call(base.call.out, seen, new), (base, node)))
+    if storage.pin is not None:
+        graph.flush()
+
+
+_alias_calls: dict[Spec, Call] = {}
+
+
+def _alias_call(flat: Spec) -> Call:
+    call = _alias_calls.get(flat)
+    if call is None:
+        call = _alias_calls[flat] = Call("alias", lambda b, refs, scalars, call: refs[0], (flat_of(flat),), flat_of(flat))
+    return call
+
+
+def flat_of(s: Spec) -> Spec:
+    """The whole storage of a dense tensor as a flat description."""
+    return spec(s.dtype, s.device, (s.numel,))
+
+
+def _dense(s: Spec) -> bool:
+    if s.contiguous:
+        return True
+    step = 1
+    for stride, size in sorted((st, n) for st, n in zip(s.stride, s.shape) if n != 1):
+        if stride != step:
+            return False
+        step *= size
+    return True
+
+
+def check_inplace(x: Tensor, name: str) -> None:
+    """Raise what torch raises where an in-place op is not allowed."""
+    if mode.grad and x._rg:
+        if x._grad_fn is None and x._base is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        if x._base is not None and x._base._rg and x._base._grad_fn is None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    elif mode.grad and x._base is not None and x._base._rg and x._base._grad_fn is None:
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if x._inference and not mode.inference:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
+            "tensor before doing inplace update."
+        )
+    seen = x._spec
+    for size, stride in zip(seen.shape, seen.stride):
+        if stride == 0 and size > 1:
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+                "Please clone() the tensor before performing the operation."
+            )
+
+
+_SCALAR_TYPES = {
+    "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int8": "Char", "uint8": "Byte",
+    "int16": "Short", "int32": "Int", "int64": "Long", "bool": "Bool", "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64", "complex32": "ComplexHalf",
+}  # fmt: skip
+
+
+def scalar_type_name(dtype: dtypes.dtype) -> str:
+    """"Float", "Long": how torch's messages call a dtype."""
+    return _SCALAR_TYPES[dtype.name]
+
+
+# -- publishing ---------------------------------------------------------------------------------------------------------------
+@dataclass
+class Public:
+    """A published function: where it appears and sample inputs for tests.
+
+    ``samples``: a function of a tensor maker that yields (args, kwargs); ``grad_samples`` likewise for gradient checks.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    torch: bool = True
+    method: bool = True
+    inplace: bool = False
+    functional: bool = False
+    out: bool = False
+    special: bool = False
+    linalg: bool = False
+    aliases: tuple[str, ...] = ()
+    samples: Callable[..., Any] | None = None
+    gradcheck: bool = True
+    ref: Callable[..., Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+registry: dict[str, Public] = {}
+
+
+def function(
+    name: str | None = None,
+    *,
+    torch: bool = True,
+    method: bool = True,
+    inplace: bool = False,
+    functional: bool = False,
+    out: bool = False,
+    special: bool = False,
+    linalg: bool = False,
+    aliases: tuple[str, ...] = (),
+    samples: Callable[..., Any] | None = None,
+    gradcheck: bool = True,
+    ref: Callable[..., Any] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Publish a function ``f(input, ...)``.
+
+    Args:
+        torch, method, functional, special, linalg: appears in the top namespace, as a Tensor method, in nn.functional,
+            in special, in linalg.
+        inplace: also as ``name_`` method (result assigned to self). out: accepts ``out=``.
+        aliases: further names (with the same in-place twins). samples: sample inputs. ref: NumPy reference.
+    """
+
+    def publish(call: Callable[..., Any]) -> Callable[..., Any]:
+        public = name or call.__name__
+        registry[public] = Public(
+            public, call, torch, method, inplace, functional, out, special, linalg, aliases, samples, gradcheck, ref
+        )
+        return call
+
+    return publish
+
+
+def inplace_of(call: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The in-place twin of a function."""
+
+    @functools.wraps(call)
+    def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_inplace(self, name)
+        value = call(self, *args, **kwargs)
+        alone = getrefcount(value) <= 2 and getrefcount(value._storage) <= 2
+        return assign(self, value, name, alone)
+
+    twin.__name__ = twin.__qualname__ = name
+    twin.__doc__ = f"In-place version of ``{call.__name__}``: the result replaces the content of this tensor."
+    return twin
+
+
+def out_of(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The form of a function that takes ``out=``."""
+
+    @functools.wraps(call)
+    def wrapped(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if out is None:
+            return call(*args, **kwargs)
+        outs = out if isinstance(out, (tuple, list)) else (out,)
+        if mode.grad and any(isinstance(a, Tensor) and a._rg for a in (*args, *kwargs.values(), *outs)):
+            raise RuntimeError(
+                f"{call.__name__}(): functions with out=... arguments don't support automatic differentiation, but one of "
+                f"the arguments requires grad."
+            )
+        result = call(*args, **kwargs)
+        results = result if isinstance(result, tuple) else (result,)
+        for target, value in zip(outs, results):
+            write_out(target, value)
+        return out
+
+    return wrapped
+
+
+def write_out(target: Tensor, value: Tensor) -> None:
+    """Store a result in an ``out=`` tensor, resizing it if need be."""
+    seen, new = target._spec, value._spec
+    if not dtypes.can_cast(new.dtype, seen.dtype):
+        raise RuntimeError(
+            f"result type {scalar_type_name(new.dtype)} can't be cast to the desired output type "
+            f"{scalar_type_name(seen.dtype)}"
+        )
+    if seen.shape != new.shape:
+        RESIZE(target, tuple(new.shape))
+    if new.dtype is not target._spec.dtype:
+        value = CAST(value, target._spec.dtype)
+    store(target, value)
+
+
+RESIZE: Any = None  # set by ops.creation: resize_ as a tensor op
+
+
+
+
+def fresh_node(call: Call, inputs: tuple[Node, ...], scalars: tuple, device: Any) -> Node:
+    """Add a node to a device's log."""
+    return (device.graph or log_of(device)).add(call, inputs, scalars)
+
+
+__all__ = ["FillBackward0", "Op", "Out", "Public", "ViewOp", "assign", "function", "registry", "store", "view"]

@@ -1,0 +1,577 @@
+"""Reductions along dimensions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+from .. import dtypes
+from ..autograd.backward import Ops
+from ..autograd.variable import Tensor
+from ..graph.spec import Spec
+from .op import Op, function
+from .pointwise import check_kind, compute, float_of, wide
+from .views import wrap_dim
+
+_EMPTY_DIM = "Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+
+
+def dims_of(dim: Any, ndim: int) -> tuple[int, ...]:
+    """Sorted dimensions of a ``dim`` argument (None or empty: all). Raises RuntimeError for a repeated one."""
+    if dim is None:
+        return tuple(range(ndim))
+    if isinstance(dim, (tuple, list)):
+        if not dim:
+            return tuple(range(ndim))
+        dims = [wrap_dim(d, ndim) for d in dim]
+        if len(set(dims)) != len(dims):
+            repeated = next(d for d in dims if dims.count(d) > 1)
+            raise RuntimeError(f"dim {repeated} appears multiple times in the list of dims")
+        return tuple(sorted(dims)) if ndim else ()
+    return (wrap_dim(dim, ndim),) if ndim else ()
+
+
+def reduced_shape(x: Spec, dims: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
+    """Shape after reducing ``dims``."""
+    if keepdim:
+        return tuple(1 if d in dims else n for d, n in enumerate(x.shape))
+    return tuple(n for d, n in enumerate(x.shape) if d not in dims)
+
+
+def restore(g: Tensor, x: Spec, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """A reduced gradient or result with its dimensions back, of size 1."""
+    if keepdim or not dims or not x.ndim:
+        return g
+    return g.reshape(tuple(1 if d in dims else n for d, n in enumerate(x.shape)))
+
+
+# -- sum, mean, prod ------------------------------------------------------------------------------------------------------------
+def _sum_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
+    return b.sum(x.cast(wide(dtype)), dims, keepdim).cast(dtype)
+
+
+_sum = Op(
+    "sum",
+    lambda x, dims, keepdim, dtype: (reduced_shape(x, dims, keepdim), dtype),
+    _sum_lower,
+    lambda ctx, g: (restore(g, ctx.specs[0], *ctx.static[:2]).expand(ctx.specs[0].shape),),
+)
+
+
+def _accumulated(x: Spec, dtype: Any) -> dtypes.dtype:
+    if dtype is not None:
+        return dtype
+    return x.dtype if x.floating else dtypes.int64
+
+
+@function(out=True)
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Sum along ``dim`` (all by default). Integers sum in int64."""
+    seen = input._spec
+    return _sum((input,), (dims_of(dim, seen.ndim), keepdim, _accumulated(seen, dtype)))
+
+
+def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Sum so that ``x``'s shape becomes ``shape``, from which it was broadcast (or expand to it)."""
+    have = x._spec.shape
+    lead = len(have) - len(shape)
+    if lead < 0:
+        return x.expand(*shape)
+    dims = tuple(range(lead)) + tuple(
+        d for d in range(lead, len(have)) if shape[d - lead] == 1 and have[d] != 1
+    )
+    out = _sum((x,), (dims, True, x._spec.dtype)) if dims else x
+    if out._spec.shape != tuple(shape):
+        out = out.reshape(tuple(shape)) if prod(shape) == out._spec.numel else out.reshape(out._spec.shape[lead:]).expand(*shape)
+    return out
+
+
+Ops.sum_to = sum_to
+
+
+@function(torch=False)
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """Sum to a size from which this one can be broadcast."""
+    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    return sum_to(self, shape)
+
+
+def _mean_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
+    count = prod(x.shape[d] for d in dims)
+    total = b.sum(x.cast(wide(dtype)), dims, keepdim)
+    return (total / float(count)).cast(dtype)
+
+
+def _mean_rule(x: Spec, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise RuntimeError(
+            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: "
+            f"{_name(dtype)}"
+        )
+    return reduced_shape(x, dims, keepdim), dtype
+
+
+def _name(dtype: dtypes.dtype) -> str:
+    names = {"int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
+    return names.get(dtype.name, dtype.name)
+
+
+def _mean_grad(ctx: Any, g: Tensor) -> tuple:
+    x, (dims, keepdim, _) = ctx.specs[0], ctx.static
+    count = prod(x.shape[d] for d in dims)
+    return ((restore(g, x, dims, keepdim) / max(count, 1)).expand(x.shape),)
+
+
+_mean = Op("mean", _mean_rule, _mean_lower, _mean_grad)
+
+
+@function(out=True)
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Arithmetic mean along ``dim`` (all by default)."""
+    seen = input._spec
+    return _mean((input,), (dims_of(dim, seen.ndim), keepdim, dtype or seen.dtype))
+
+
+def _prod_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
+    return b.reduce("prod", x.cast(wide(dtype)), dims, keepdim).cast(dtype)
+
+
+def _prod_grad(ctx: Any, g: Tensor) -> tuple:
+    """g times the product of the others: exclusive products from both ends, exact also where elements are zero."""
+    x = ctx.inputs[0]
+    (dims, keepdim, dtype), seen = ctx.static, ctx.specs[0]
+    if not seen.ndim:
+        return (g,)
+    g = restore(g, seen, dims, keepdim)
+    kept = [d for d in range(seen.ndim) if d not in dims]
+    rows = x.permute(*kept, *dims).reshape([seen.shape[d] for d in kept] + [-1])
+    ones = rows.new_ones(rows.shape[:-1] + (1,))
+    left = CAT([ones, rows[..., :-1]], -1).cumprod(-1)
+    right = CAT([ones, rows.flip(-1)[..., :-1]], -1).cumprod(-1).flip(-1)
+    others = (left * right).reshape([seen.shape[d] for d in (*kept, *dims)])
+    order = [(*kept, *dims).index(d) for d in range(seen.ndim)]
+    return (g * others.permute(order),)
+
+
+CAT: Any = None  # set by join
+_prod = Op(
+    "prod",
+    lambda x, dims, keepdim, dtype: (reduced_shape(x, dims, keepdim), dtype),
+    _prod_lower,
+    _prod_grad,
+    saves=(0,),
+)
+
+
+@function(out=True, name="prod")
+def product(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Product along ``dim`` (all by default). Integers multiply in int64."""
+    seen = input._spec
+    return _prod((input,), (dims_of(dim, seen.ndim), keepdim, _accumulated(seen, dtype)))
+
+
+# -- extremes -------------------------------------------------------------------------------------------------------------------
+def _need_elements(name: str, x: Spec, dims: tuple[int, ...], given: bool = True) -> None:
+    for d in dims:
+        if x.ndim and x.shape[d] == 0:
+            if not given:
+                raise RuntimeError(
+                    f"{name}(): {_EMPTY_DIM}" if name in ("max", "min") else f"{name}(): {_EMPTY_DIM}"
+                )
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
+def _ext_lower(fn: str) -> Any:
+    return lambda b, x, dims, keepdim: b.reduce(fn, compute(x), dims, keepdim).cast(x.dtype)
+
+
+def _ext_grad(ctx: Any, g: Tensor) -> tuple:
+    """Equal shares for elements that tie."""
+    x, out = ctx.inputs[0], ctx.outputs[0]
+    dims, keepdim = ctx.static
+    hit = (x == restore(out, ctx.specs[0], dims, keepdim)).to(g._spec.dtype)
+    if not ctx.specs[0].ndim:
+        return (g * hit,)
+    return (hit * (restore(g, ctx.specs[0], dims, keepdim) / hit.sum(dims, True)),)
+
+
+def _extreme(name: str, fn: str) -> Op:
+    def rule(x: Spec, dims: tuple, keepdim: bool) -> Any:
+        check_kind(name, x.dtype, "biuf")
+        return reduced_shape(x, dims, keepdim), x.dtype
+
+    return Op(name, rule, _ext_lower(fn), _ext_grad, saves=(0,), saves_out=(0,))
+
+
+_amax, _amin = _extreme("amax", "max"), _extreme("amin", "min")
+
+
+@function(out=True)
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """Largest element along ``dim``; the gradient is shared equally by elements that tie."""
+    dims = dims_of(dim, input._spec.ndim)
+    _need_elements("amax", input._spec, dims, dim != ())
+    return _amax((input,), (dims, keepdim))
+
+
+@function(out=True)
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """Smallest element along ``dim``; the gradient is shared equally by elements that tie."""
+    dims = dims_of(dim, input._spec.ndim)
+    _need_elements("amin", input._spec, dims, dim != ())
+    return _amin((input,), (dims, keepdim))
+
+
+def arg_lower(b: Any, x: Any, fn: str, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    """Extreme and the position of the first element equal to it (the first NaN where there is one)."""
+    x = compute(x)
+    best = b.reduce(fn, x, [dim], True)
+    hit = b.eq(x, best)
+    if x.dtype.is_floating_point:
+        hit = hit | b.is_nan(x)
+    n = x.shape[dim]
+    position = b.where(hit, b.iota(x.shape, dim), b.const(n, dtypes.int64))
+    index = b.reduce("min", position, [dim], keepdim)
+    return (best if keepdim else best.squeeze(dim)), index
+
+
+def _arg_op(name: str, fn: str) -> Op:
+    def rule(x: Spec, dim: int, keepdim: bool) -> list:
+        check_kind(name, x.dtype, "biuf")
+        shape = reduced_shape(x, (dim,), keepdim) if x.ndim else ()
+        return [(shape, x.dtype), (shape, dtypes.int64)]
+
+    def lower(b: Any, x: Any, dim: int, keepdim: bool) -> list:
+        if not x.ndim:
+            return [x, b.const(0, dtypes.int64).contiguous()]
+        best, index = arg_lower(b, x, fn, dim, keepdim)
+        return [best.cast(x.dtype), index]
+
+    return Op(name, rule, lower, _pick_grad, saves_out=(1,), grad_name=f"{fn.capitalize()}Backward0", differentiable=(0,))
+
+
+def _pick_grad(ctx: Any, g: Tensor, _: Any = None) -> tuple:
+    """The gradient goes to the chosen element."""
+    x, (dim, keepdim, *_rest) = ctx.specs[0], ctx.static
+    if not x.ndim:
+        return (g,)
+    index = ctx.outputs[1]
+    if not keepdim:
+        g, index = g.unsqueeze(dim), index.unsqueeze(dim)
+    where = Ops.arange_like(x, dim) == index
+    return (g * where,)
+
+
+_max_dim, _min_dim = _arg_op("max", "max"), _arg_op("min", "min")
+
+
+class max_result(NamedTuple):
+    """Result of max and min along a dimension."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def named(name: str, fields: str) -> type:
+    """A named tuple type that prints as torch.return_types does."""
+    made = NamedTuple(name, [(f, Any) for f in fields.split()])
+
+    def show(self: tuple) -> str:
+        body = ",\n".join(f"{f}={v!r}" for f, v in zip(made._fields, self))
+        return f"torch.return_types.{name}(\n{body})"
+
+    made.__repr__ = show
+    return made
+
+
+MaxResult, MinResult = named("max", "values indices"), named("min", "values indices")
+
+
+def _minmax(name: str, reduce_all: Op, along: Op, elementwise: Any, kind: type) -> Any:
+    def call(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+        if isinstance(dim, Tensor) or other is not None:
+            return elementwise(input, dim if other is None else other)
+        seen = input._spec
+        if dim is None:
+            if seen.numel == 0:
+                raise RuntimeError(f"{name}(): {_EMPTY_DIM}")
+            return reduce_all((input,), (tuple(range(seen.ndim)), False))
+        d = wrap_dim(dim, seen.ndim)
+        _need_elements(name, seen, (d,))
+        return kind(*along((input,), (d, keepdim)))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"``{name}`` of all elements, along ``dim`` (values, indices), or of two tensors elementwise."
+    return function(out=True)(call)
+
+
+def _binary(name: str) -> Any:
+    return lambda x, y: REGISTRY[name].call(x, y)
+
+
+from .op import registry as REGISTRY  # noqa: E402
+
+max = _minmax("max", _amax, _max_dim, _binary("maximum"), MaxResult)
+min = _minmax("min", _amin, _min_dim, _binary("minimum"), MinResult)
+
+
+def _argext(name: str, fn: str) -> Any:
+    def rule(x: Spec, dim: int, keepdim: bool) -> Any:
+        check_kind(name, x.dtype, "iuf")
+        return (reduced_shape(x, (dim,), keepdim) if x.ndim else ()), dtypes.int64
+
+    def lower(b: Any, x: Any, dim: int, keepdim: bool) -> Any:
+        if not x.ndim:
+            return b.const(0, dtypes.int64).contiguous()
+        return arg_lower(b, x, fn, dim, keepdim)[1]
+
+    op = Op(name, rule, lower)
+
+    def call(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+        seen = input._spec
+        if dim is None:
+            if seen.numel == 0:
+                raise IndexError(f"{name}(): {_EMPTY_DIM}")
+            flat = op((input.reshape(-1),), (0, False))
+            return flat.reshape((1,) * seen.ndim) if keepdim else flat
+        d = wrap_dim(dim, seen.ndim)
+        _need_elements(name, seen, (d,))
+        return op((input,), (d, keepdim))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"Index of the {fn} element along ``dim`` (of the flattened tensor by default); the first one on ties."
+    return function(out=True)(call)
+
+
+argmax, argmin = _argext("argmax", "max"), _argext("argmin", "min")
+
+
+# -- truth ----------------------------------------------------------------------------------------------------------------------
+def _truth(name: str, fn: str) -> Any:
+    def rule(x: Spec, dims: tuple, keepdim: bool) -> Any:
+        return reduced_shape(x, dims, keepdim), dtypes.uint8 if x.dtype is dtypes.uint8 else dtypes.bool
+
+    def lower(b: Any, x: Any, dims: tuple, keepdim: bool) -> Any:
+        out = b.reduce(fn, x.cast(dtypes.bool), dims, keepdim)
+        return out.cast(dtypes.uint8) if x.dtype is dtypes.uint8 else out
+
+    op = Op(name, rule, lower)
+
+    def call(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return op((input,), (dims_of(dim, input._spec.ndim), keepdim))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"Whether {name} elements along ``dim`` are true."
+    return function(out=True)(call)
+
+
+any_, all_ = _truth("any", "max"), _truth("all", "min")
+
+
+# -- variance -------------------------------------------------------------------------------------------------------------------
+def _var_lower(b: Any, x: Any, correction: float, dims: tuple, keepdim: bool, root: bool) -> Any:
+    v = compute(x)
+    count = prod(x.shape[d] for d in dims)
+    mean_ = b.sum(v, dims, True) / float(count)
+    d = v - mean_
+    total = b.sum(d * d, dims, keepdim)
+    divisor = b.pw("max", b.const(float(count), v.dtype) - correction.cast(v.dtype), 0.0)
+    out = total / divisor
+    return (b.sqrt(out) if root else out).cast(x.dtype)
+
+
+def _var_grad(ctx: Any, g: Tensor) -> tuple:
+    x = ctx.inputs[0]
+    (dims, keepdim, root), (correction,) = ctx.static, ctx.scalars
+    count = prod(ctx.specs[0].shape[d] for d in dims)
+    g = restore(g, ctx.specs[0], dims, keepdim)
+    centred = x - x.mean(dims, True) if x._spec.ndim else x - x
+    left = count - correction
+    scale = 2.0 / left if left > 0 else (float("nan") if left == 0 else float("inf"))
+    if root:
+        out = restore(ctx.outputs[0], ctx.specs[0], dims, keepdim)
+        g = (g / (out * 2)).masked_fill(out == 0, 0)
+    return (centred * (g * scale),)
+
+
+def _var_rule(x: Spec, dims: tuple, keepdim: bool, root: bool) -> Any:
+    if not x.floating:
+        raise RuntimeError("std and var only support floating point and complex dtypes")
+    return reduced_shape(x, dims, keepdim), x.dtype
+
+
+_var = Op("var", _var_rule, _var_lower, _var_grad, saves=(0,), saves_out=(0,), scalars=(dtypes.float32,))
+
+
+def _spread(name: str, root: bool) -> Any:
+    def call(
+        input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    ) -> Tensor:
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        if correction is None:
+            correction = 1 if unbiased is None or unbiased else 0
+        dims = dims_of(dim, input._spec.ndim)
+        return _var((input,), (dims, keepdim, root), (float(correction),))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"``{name}`` along ``dim`` with divisor N - correction."
+    return function(out=True)(call)
+
+
+var, std = _spread("var", False), _spread("std", True)
+
+
+@function(method=False)
+def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> tuple:
+    """(variance, mean) along ``dim``."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    return var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
+
+
+@function(method=False)
+def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> tuple:
+    """(standard deviation, mean) along ``dim``."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
+
+
+# -- softmax family -------------------------------------------------------------------------------------------------------------
+def _softmax_lower(b: Any, x: Any, dim: int, dtype: dtypes.dtype) -> Any:
+    x = x.cast(wide(dtype))
+    if not x.ndim:
+        return b.exp(x - x).cast(dtype)
+    e = b.exp(x - b.max(x, [dim], True))
+    return (e / b.sum(e, [dim], True)).cast(dtype)
+
+
+def _softmax_back_lower(b: Any, g: Any, y: Any, dim: int) -> Any:
+    g, out = compute(g), compute(y)
+    if not g.ndim:
+        return (g - g).cast(y.dtype)
+    gy = g * out
+    return (gy - out * b.sum(gy, [dim], True)).cast(y.dtype)
+
+
+_softmax_back = Op(
+    "softmax_backward",
+    lambda g, y, dim: y,
+    _softmax_back_lower,
+    lambda ctx, h: _softmax_back_grad(ctx, h),
+    saves=(0, 1),
+)
+
+
+def _softmax_back_grad(ctx: Any, h: Tensor) -> tuple:
+    g, y = ctx.inputs
+    (dim,) = ctx.static
+    hy = (h * y).sum(dim, True) if h._spec.ndim else h * y
+    gy = (g * y).sum(dim, True) if h._spec.ndim else g * y
+    return y * (h - hy), h * (g - gy) - g * hy
+
+
+_softmax = Op(
+    "_softmax",
+    lambda x, dim, dtype: (tuple(x.shape), dtype),
+    _softmax_lower,
+    lambda ctx, g: (_softmax_back((g, ctx.outputs[0]), (ctx.static[0],)),),
+    saves_out=(0,),
+    grad_name="SoftmaxBackward0",
+)
+
+
+def _log_softmax_lower(b: Any, x: Any, dim: int, dtype: dtypes.dtype) -> Any:
+    x = x.cast(wide(dtype))
+    if not x.ndim:
+        return (x - x).cast(dtype)
+    shifted = x - b.max(x, [dim], True)
+    return (shifted - b.log(b.sum(b.exp(shifted), [dim], True))).cast(dtype)
+
+
+def _log_back_lower(b: Any, g: Any, y: Any, dim: int) -> Any:
+    g, out = compute(g), compute(y)
+    if not g.ndim:
+        return (g - g).cast(y.dtype)
+    return (g - b.exp(out) * b.sum(g, [dim], True)).cast(y.dtype)
+
+
+def _log_back_grad(ctx: Any, h: Tensor) -> tuple:
+    g, y = ctx.inputs
+    (dim,) = ctx.static
+    if not h._spec.ndim:
+        return h * 0, h * 0
+    p = y.exp()
+    total = g.sum(dim, True)
+    return h - (h * p).sum(dim, True), -(h * p) * total
+
+
+_log_back = Op("log_softmax_backward", lambda g, y, dim: y, _log_back_lower, _log_back_grad, saves=(0, 1))
+_log_softmax = Op(
+    "_log_softmax",
+    lambda x, dim, dtype: (tuple(x.shape), dtype),
+    _log_softmax_lower,
+    lambda ctx, g: (_log_back((g, ctx.outputs[0]), (ctx.static[0],)),),
+    saves_out=(0,),
+    grad_name="LogSoftmaxBackward0",
+)
+
+
+def _float_dtype(x: Spec, dtype: Any, name: str) -> dtypes.dtype:
+    if dtype is None:
+        check_kind(name, x.dtype, "f")
+    return dtype or x.dtype
+
+
+@function(special=True, out=True)
+def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """exp(x) normalised to sum 1 along ``dim``."""
+    seen = input._spec
+    return _softmax((input,), (wrap_dim(dim, seen.ndim), _float_dtype(seen, dtype, "softmax_lastdim_kernel_impl")))
+
+
+@function(special=True, out=True)
+def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """log(softmax(x)) along ``dim``."""
+    seen = input._spec
+    return _log_softmax((input,), (wrap_dim(dim, seen.ndim), _float_dtype(seen, dtype, "log_softmax_lastdim_kernel_impl")))
+
+
+def _lse_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
+    x = x.cast(wide(dtype))
+    top = b.max(x, dims, True)
+    inf = b.const(math.inf, x.dtype)
+    top = b.where(b.eq(b.abs(top), inf), 0.0, top)
+    total = b.log(b.sum(b.exp(x - top), dims, True)) + top
+    if not keepdim:
+        for d in sorted(dims, reverse=True):
+            total = total.squeeze(d)
+    return total.cast(dtype)
+
+
+def _lse_grad(ctx: Any, g: Tensor) -> tuple:
+    dims, keepdim, _ = ctx.static
+    seen = ctx.specs[0]
+    out = restore(ctx.outputs[0], seen, dims, keepdim)
+    x = ctx.inputs[0]
+    return (restore(g, seen, dims, keepdim) * (x - out).exp(),)
+
+
+_logsumexp = Op(
+    "logsumexp",
+    lambda x, dims, keepdim, dtype: (reduced_shape(x, dims, keepdim), dtype),
+    _lse_lower,
+    _lse_grad,
+    saves=(0,),
+    saves_out=(0,),
+)
+
+
+@function(special=True, out=True)
+def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(x))) along ``dim``, without overflow."""
+    seen = input._spec
+    return _logsumexp((input,), (dims_of(dim, seen.ndim), keepdim, float_of(seen.dtype)))

@@ -1,0 +1,1 @@
+"""The workloads, one module a group; importing a module registers its workloads."""
