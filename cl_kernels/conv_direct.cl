@@ -8,7 +8,7 @@
 // touches, so it is built from unaligned loads and lane masks; padding is a mask too.
 //
 // Options: VW lanes, MR rows and NV vectors of the register tile, PANEL and CBUF sizes of the local buffers in
-// elements, CT_DOUBLE, OP_FORWARD or OP_WEIGHT, PHASED (strided grad-input), T_F16 / T_BF16 (stored type).
+// elements, CT_DOUBLE, OP_FORWARD, OP_WEIGHT or OP_CAST, PHASED (strided grad-input), T_F16 / T_BF16 (stored type).
 
 #ifndef KATTR
 #define KATTR
@@ -81,9 +81,12 @@ typedef struct {
 #define LOADX(p) (*(__global const VU *)(p))
 #ifdef __clang__
 #define INLINE __attribute__((always_inline)) static
-#define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
 #else
 #define INLINE
+#endif
+#ifdef ENGINE_CLANG_CPU
+#define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
+#else
 #define PREFETCH(p)
 #endif
 
@@ -225,6 +228,23 @@ void eng_pack_slow(__global const CT *x, const Geom *g, const Lanes *l, int c0, 
                 }
 }
 
+// The same where every lane sees every tap inside the image (no padding, a full vector): no conditions.
+void eng_pack_inside(__global const CT *x, const Geom *g, const Lanes *l, int c0, int c1, __local CT *dst,
+                     int dst_stride) {
+    long at[VW];
+    for (int i = 0; i < VW; i++) at[i] = l->base[i] + ((long)l->z[i] * g->ih + l->y[i]) * g->iw + (int)l->x[i];
+    for (int c = c0; c < c1; c++)
+        for (int kz = 0; kz < g->kd; kz++)
+            for (int ky = 0; ky < g->kh; ky++) {
+                __global const CT *p = x + c * g->xc + ((long)kz * g->dd * g->ih + ky * g->dh) * g->iw;
+                for (int kx = 0; kx < g->kw; kx++) {
+                    for (int i = 0; i < VW; i++) dst[i] = p[at[i]];
+                    p += g->dw;
+                    dst += dst_stride;
+                }
+            }
+}
+
 // Pack rows (c0..c0+cn) x taps of the VW pixels from px0 on into dst, rows dst_stride elements apart; lanes from npx
 // on are zero. c0 counts from the pointer x, which lies lo elements after the tensor's start. `zero` is zero: a vector
 // parameter tells clang that the function may use registers of that width.
@@ -234,6 +254,14 @@ void eng_pack_vec(__global const CT *x, long lo, const Geom *g, uint px0, uint n
     eng_lanes(g, px0, npx, &l);
     const int rows = g->kd * g->kh;
     if (l.nseg > MAXSEG || g->sw > 2 || rows > MAXROWS) {
+        const int inside = px0 + VW <= npx && g->pd <= 0 && g->ph <= 0 && g->pw <= 0 &&
+                           (g->od - 1) * g->sd - g->pd + (g->kd - 1) * g->dd < g->id &&
+                           (g->oh - 1) * g->sh - g->ph + (g->kh - 1) * g->dh < g->ih &&
+                           (g->ow - 1) * g->sw - g->pw + (g->kw - 1) * g->dw < g->iw;
+        if (inside) {
+            eng_pack_inside(x, g, &l, c0, c0 + cn, dst, dst_stride);
+            return;
+        }
         eng_pack_slow(x, g, &l, c0, c0 + cn, dst, dst_stride);
         return;
     }
@@ -362,28 +390,40 @@ void eng_phase(int r, int i, int p, int k, int s, int d, int *taps, int *pad, in
 #endif
 
 #ifdef OP_FORWARD
-// cbuf[rows][ldc] = the convolution of `count` vectors of pixels from px0 on, cb input channels at a time.
+// cbuf[rows][ldc] = the convolution of `count` vectors of pixels from px0 on, cb input channels at a time; one channel
+// and part of a kernel row at a time where the kernel is too large for the panel.
 void eng_conv_block(__global const CT *x, long xlo, const Geom *g, __global const CT *w, int rows, uint px0, uint npx,
                     int count, int cb, __local CT *panel, __local CT *cbuf, VT zero) {
     const int taps = g->kd * g->kh * g->kw, ldc = count * VW;
     const long wrow = (long)g->c * taps;
-    if (taps == 0)
-        for (int i = 0; i < rows * ldc; i++) cbuf[i] = (CT)0;
-    else
-        for (int c0 = 0; c0 < g->c; c0 += cb) {
-            const int cn = g->c - c0 < cb ? g->c - c0 : cb;
+    const int whole = taps * VW <= PANEL;
+    Geom part = *g;
+    for (int i = 0; taps == 0 && i < rows * ldc; i++) cbuf[i] = (CT)0;
+    for (int c0 = 0; c0 < g->c; c0 += cb) {
+        const int cn = g->c - c0 < cb ? g->c - c0 : cb;
+        int tn = taps;
+        for (int t0 = 0; t0 < taps; t0 += tn) {
+            if (!whole) {
+                const int kx = t0 % g->kw, left = g->kw - kx;
+                part.kd = part.kh = 1;
+                part.kw = tn = left < PANEL / VW ? left : PANEL / VW;
+                part.pd = g->pd - t0 / (g->kw * g->kh) * g->dd;
+                part.ph = g->ph - t0 / g->kw % g->kh * g->dh;
+                part.pw = g->pw - kx * g->dw;
+            }
+            const int fit = PANEL / (cn * tn * VW), most = fit < NV ? fit : NV;
             int nv;
             for (int v = 0; v < count; v += nv) {
-                nv = count - v < NV ? count - v : NV;
-#if NV == 3
-                if (count - v == 4) nv = 2;
-#endif
-                eng_pack_vecs(x, xlo, g, px0 + (uint)(v * VW), npx, c0, cn, panel, nv * VW, NV * VW * g->sw, nv, zero);
+                nv = count - v < most ? count - v : most;
+                if (nv == 3 && count - v == 4) nv = 2;
+                eng_pack_vecs(x, xlo, &part, px0 + (uint)(v * VW), npx, c0, cn, panel, nv * VW, NV * VW * g->sw, nv,
+                              zero);
                 for (int m = 0; m < rows; m += MR)
-                    eng_tile(nv, w + m * wrow + (long)c0 * taps, wrow, rows - m, panel, cn * taps,
-                             cbuf + (long)m * ldc + v * VW, ldc, c0 == 0, zero);
+                    eng_tile(nv, w + m * wrow + (long)c0 * taps + t0, wrow, rows - m, panel, cn * tn,
+                             cbuf + (long)m * ldc + v * VW, ldc, c0 == 0 && t0 == 0, zero);
             }
         }
+    }
 }
 
 // Group (px block, oc block, conv group [x phase of z and y]). w: [groups][oc][c*kd*kh*kw] (phased: a slot of `slot`
@@ -510,7 +550,7 @@ KATTR __kernel void eng_conv_fwd(__global const CT *x, long x_off, __global cons
 #define COPY_BACK(i) r##i = u##i;
 #define DECLARE(i) VT r##i, u##i;
 
-#ifdef OP_FLIP
+#if defined(OP_FORWARD) && !defined(PHASED)
 // b[i*bs + j] = a[j*as + i] for i, j < VW.
 void eng_transpose(__global const CT *a, long as, __global CT *b, long bs, VT zero) {
     EACH_ROW(DECLARE)

@@ -6,8 +6,6 @@
 //             Geijn, "Anatomy of high-performance matrix multiplication", 2008).
 // GEMM_SMALL  eng_gemm_small  CPU: small matrices, read in place.
 // GEMM_TILED  eng_gemm_tiled  GPU: a work-group of LX x LY work-items stages slices of A and B in local memory.
-// GEMM_DOT    eng_gemv_dot    CPU: few rows of C, B contiguous along k.
-// GEMM_AXPY   eng_gemv_axpy   CPU: few rows of C, B contiguous along the columns.
 // GEMM_SUM    eng_gemm_sum    adds the partial products of a k that was split over groups.
 //
 // Accumulators are named scalars made by macros: LLVM keeps an indexed private array in memory.
@@ -278,13 +276,16 @@ static void pack_b(__local CT *dst, __global const ST *src, long valid, long kk,
     COLS(MULADD1, i)                                                                                                   \
   }
 #define A_POINTER(i) __global const CT *a##i = a + (i < rows ? i : rows - 1) * a_rs;
-#define FETCH_NEXT(i, j) TO_L2(next + j * LINE);
+#define FETCH_NEXT(i, j) TO_L2(row + j * LINE);
 #define FETCH_C(i, j) TO_L1(cf + j * LINE);
 #define FETCH                                                                                                          \
   {                                                                                                                    \
-    COLS(FETCH_NEXT, 0)                                                                                                \
+    __global const ST *row = next;                                                                                     \
+    for (long r = 0; r < share; r++, row += row_step) {                                                                \
+      COLS(FETCH_NEXT, 0)                                                                                              \
+    }                                                                                                                  \
     COLS(FETCH_C, 0)                                                                                                   \
-    next += step;                                                                                                      \
+    next += run_step;                                                                                                  \
     cf += c_rs;                                                                                                        \
   }
 #define STORE1(i, j) *(CSPACE VT *)(c + i * c_rs + j * VW) = ACC(i, j);
@@ -334,12 +335,12 @@ static void store_part(CSPACE CT *c, const CT *tile, long rows, long cols, long 
       c[i * c_rs + j * c_cs] = first ? tile[i * NR + j] : c[i * c_rs + j * c_cs] + tile[i * NR + j];
 }
 
-// The k loops run in runs of RUN steps; before each, a row of C and a piece of the next panel of B (next, + step a run)
-// are prefetched: one run's share at a time, since a burst would hold up the loads of the tile.
+// The k loops run in runs of RUN steps. Before each, a row of C and `share` rows of the next panel of B (next,
+// row_step apart) are prefetched: little at a time, since a burst would hold up the loads of the tile.
 #define RUN 32
 
 static void tile_panel(__local const CT *ap, __local const CT *bp, long kk, CSPACE CT *c, long rows, long cols,
-                       long c_rs, long c_cs, int first, __global const ST *next, long step) {
+                       long c_rs, long c_cs, int first, __global const ST *next, long share, long row_step, long run_step) {
   CSPACE const CT *cf = c;
   ROWS(DECLARE)
   for (long left = kk; left > 0; left -= RUN) {
@@ -368,7 +369,7 @@ static void tile_panel(__local const CT *ap, __local const CT *bp, long kk, CSPA
 
 #ifndef NARROW
 static void tile_rows(__global const CT *a, long a_rs, __local const CT *bp, long kk, CSPACE CT *c, long rows, long cols,
-                      long c_rs, long c_cs, int first, __global const ST *next, long step) {
+                      long c_rs, long c_cs, int first, __global const ST *next, long share, long row_step, long run_step) {
   CSPACE const CT *cf = c;
   ROWS(DECLARE)
   ROWS(A_POINTER)
@@ -432,21 +433,24 @@ __kernel KATTR void eng_gemm_block(__global const ST *restrict a, long a_offset,
       for (long j = 0; j < nb; j += NR) {
         long cols = MIN(NR, nb - j);
         pack_b(bp, bb + j * b_cs + k0 * b_rs, cols, kk, b_cs, b_rs);
-        // every tile prefetches its share of the next panel
+        // every tile prefetches a part of the next panel: rows of k for contiguous columns, otherwise columns
         __global const ST *next = bb + (nb - j > NR ? j + NR : j) * b_cs + k0 * b_rs;
-        long step = b_cs == 1 ? b_rs : RUN, share = b_cs == 1 ? ((kk + RUN - 1) / RUN) * b_rs : b_cs;
+        long runs = (kk + RUN - 1) / RUN, tiles = (mb + MR - 1) / MR;
+        long share = b_cs == 1 ? (kk + tiles * runs - 1) / (tiles * runs) : (NR + tiles - 1) / tiles;
+        long row_step = b_cs == 1 ? b_rs : b_cs, run_step = b_cs == 1 ? share * b_rs : RUN;
+        long tile_step = b_cs == 1 ? runs * run_step : share * b_cs;
         for (long i = 0; i < mb; i += MR) {
           long rows = MIN(MR, mb - i);
 #ifdef NARROW
-          tile_panel(ap + i * kk, bp, kk, acc + i * nc + j, rows, cols, nc, 1, first, next, step);
+          tile_panel(ap + i * kk, bp, kk, acc + i * nc + j, rows, cols, nc, 1, first, next, share, row_step, run_step);
 #else
           __global CT *ct = cb + i * c_rs + j * c_cs;
           if (in_place)
-            tile_rows(ab + i * a_rs + k0, a_rs, bp, kk, ct, rows, cols, c_rs, c_cs, first, next, step);
+            tile_rows(ab + i * a_rs + k0, a_rs, bp, kk, ct, rows, cols, c_rs, c_cs, first, next, share, row_step, run_step);
           else
-            tile_panel(ap + i * kk, bp, kk, ct, rows, cols, c_rs, c_cs, first, next, step);
+            tile_panel(ap + i * kk, bp, kk, ct, rows, cols, c_rs, c_cs, first, next, share, row_step, run_step);
 #endif
-          next += share;
+          next += tile_step;
         }
       }
       k0 += kk;
@@ -622,176 +626,3 @@ __kernel KATTR void eng_gemm_sum(__global const CT *restrict parts, long parts_o
   }
 }
 #endif // GEMM_SUM
-
-#if defined(GEMM_DOT) || defined(GEMM_AXPY)
-// Matrix-vector products. MV (1, 2 or 4) vectors x of k elements meet a matrix w of `rows` outputs; y[v][r] is written
-// at v * y_vs + r * y_rs. A group takes `chunk` outputs. Pieces of x are converted into local memory first. by_row: the
-// vectors are rows of C and the outputs its columns (the other way round otherwise).
-// LX: elements of that buffer, LY: of the buffer for the group's outputs.
-#if MV == 1
-#define VECTORS(X, i) X(i, 0)
-#elif MV == 2
-#define VECTORS(X, i) X(i, 0) X(i, 1)
-#elif MV == 4
-#define VECTORS(X, i) X(i, 0) X(i, 1) X(i, 2) X(i, 3)
-#endif
-#define KX (LX / MV)
-#define FOUR(X) X(0) X(1) X(2) X(3)
-#define VDECLARE1(i, v) AVT ACC(i, v) = (AVT)(0);
-#define VDECLARE(i) VECTORS(VDECLARE1, i)
-
-#ifdef NARROW
-#define E2(p, i) to_ct((p)[i]), to_ct((p)[i + 1])
-#define E4(p, i) E2(p, i), E2(p, i + 2)
-#define E8(p, i) E4(p, i), E4(p, i + 4)
-#define E16(p, i) E8(p, i), E8(p, i + 8)
-#define LOADW(p) (AVT)(CAT(E, VW)(p, 0))
-#else
-#define LOADW(p) *(__global const VT *)(p)
-#endif
-
-#ifdef NO_EPILOGUE
-#define GEMV_EPILOGUE
-#else
-#define GEMV_EPILOGUE                                                                                                  \
-  for (long l = 0, lines = by_row ? vectors : nr; l < lines; l++) {                                                    \
-    EPILOGUE(out + l * (by_row ? y_vs : y_rs), z, (by_row ? l : r0 + l), (by_row ? r0 : 0L), (by_row ? nr : vectors)); \
-  }
-#endif
-
-// xs[v][d] = x[v][k0 + d], zero for vectors and k beyond the end
-static void load_x(__local CT *xs, __global const ST *x, long vectors, long kk, long x_vs, long x_ks) {
-  for (long v = 0; v < MV; v++)
-    for (long d = 0; d < kk; d++)
-      xs[v * KX + d] = v < vectors ? to_ct(x[v * x_vs + d * x_ks]) : (CT)0;
-}
-
-static void store_y(__global OT *y, __local const CT *ys, long vectors, long rows, long y_vs, long y_rs) {
-  for (long v = 0; v < vectors; v++)
-    for (long r = 0; r < rows; r++)
-      y[v * y_vs + r * y_rs] = to_out(ys[v * (LY / MV) + r]);
-}
-#endif
-
-#ifdef GEMM_DOT
-#define W_POINTER(i) __global const ST *w##i = w + (r + i < nr ? r + i : nr - 1) * w_rs + k0;
-#define LOAD_W(i) AVT m##i = LOADW(w##i + d);
-#define DOT1(i, v) ACC(i, v) = m##i * x##v + ACC(i, v);
-#define DOT(i) VECTORS(DOT1, i)
-#define LOAD_X(i, v) AVT x##v = *(__local const VT *)(xs + v * KX + d);
-#define TAIL1(i, v) tail##i##_##v += to_ct(w##i[d]) * xs[v * KX + d];
-#define TAIL(i) VECTORS(TAIL1, i)
-#define DECLARE_TAIL1(i, v) CT tail##i##_##v = 0;
-#define DECLARE_TAIL(i) VECTORS(DECLARE_TAIL1, i)
-#define SUM1(i, v)                                                                                                     \
-  if (r + i < nr && v < vectors)                                                                                       \
-    ys[v * (LY / MV) + r + i] = (first ? (CT)0 : ys[v * (LY / MV) + r + i]) + tail##i##_##v + lanes(&ACC(i, v));
-#define SUM(i) VECTORS(SUM1, i)
-
-static CT lanes(const AVT *v) {
-  const CT *e = (const CT *)v;
-  CT sum = 0;
-  for (int w = 0; w < VW; w++)
-    sum += e[w];
-  return sum;
-}
-
-// w[r][d]: k contiguous. Four rows at a time, so that four streams are read and x is loaded once for all.
-__kernel KATTR void eng_gemv_dot(__global const ST *restrict w_, long w_offset, __global const ST *restrict x,
-                                 long x_offset, __global OT *restrict y, long y_offset, long rows, long vectors, long k,
-                                 long w_bs, long w_rs, long x_bs, long x_vs, long x_ks, long y_bs, long y_vs, long y_rs,
-                                 long chunk, long by_row EPILOGUE_PARAMS) {
-  __local AVT local_x[LX / VW];
-  __local AVT local_y[LY / VW];
-  __local CT *xs = (__local CT *)local_x;
-  __local CT *ys = (__local CT *)local_y;
-  long z = get_group_id(1), r0 = (long)get_group_id(0) * chunk, nr = MIN(chunk, rows - r0);
-  __global const ST *w = w_ + w_offset + z * w_bs + r0 * w_rs;
-  for (long k0 = 0; k0 < k || k0 == 0; k0 += KX) {
-    long kk = MIN((long)KX, k - k0);
-    int first = k0 == 0;
-    load_x(xs, x + x_offset + z * x_bs + k0 * x_ks, vectors, kk, x_vs, x_ks);
-    for (long r = 0; r < nr; r += 4) {
-      FOUR(W_POINTER)
-      FOUR(VDECLARE)
-      FOUR(DECLARE_TAIL)
-      long d = 0;
-      for (; d + VW <= kk; d += VW) {
-        VECTORS(LOAD_X, 0)
-        FOUR(LOAD_W)
-        FOUR(DOT)
-      }
-      for (; d < kk; d++) {
-        FOUR(TAIL)
-      }
-      FOUR(SUM)
-    }
-  }
-  __global OT *out = y + y_offset + z * y_bs + r0 * y_rs;
-  store_y(out, ys, vectors, nr, y_vs, y_rs);
-  GEMV_EPILOGUE
-}
-#endif // GEMM_DOT
-
-#ifdef GEMM_AXPY
-#define LOAD_WD(i) AVT m##i = LOADW(wd + i * VW);
-#define AXPY1(i, v) ACC(i, v) = x##v * m##i + ACC(i, v);
-#define AXPY(i) VECTORS(AXPY1, i)
-#define AXPY_ONE1(i, v) ACC(0, v) = x##v * m0 + ACC(0, v);
-#define BROADCAST_X(i, v) AVT x##v = (AVT)(xs[v * KX + d]);
-#define PUT1(i, v)                                                                                                     \
-  {                                                                                                                    \
-    __local VT *p = (__local VT *)(ys + v * (LY / MV) + r + i * VW);                                                   \
-    *p = first ? ACC(i, v) : *p + ACC(i, v);                                                                           \
-  }
-#define PUT(i) VECTORS(PUT1, i)
-
-// w[d][r]: the outputs contiguous. Strips of four vectors of outputs, whose sums stay in registers.
-__kernel KATTR void eng_gemv_axpy(__global const ST *restrict w_, long w_offset, __global const ST *restrict x,
-                                  long x_offset, __global OT *restrict y, long y_offset, long rows, long vectors,
-                                  long k, long w_bs, long w_ks, long x_bs, long x_vs, long x_ks, long y_bs, long y_vs,
-                                  long y_rs, long chunk, long by_row EPILOGUE_PARAMS) {
-  __local AVT local_x[LX / VW];
-  __local AVT local_y[LY / VW];
-  __local CT *xs = (__local CT *)local_x;
-  __local CT *ys = (__local CT *)local_y;
-  long z = get_group_id(1), r0 = (long)get_group_id(0) * chunk, nr = MIN(chunk, rows - r0);
-  __global const ST *w = w_ + w_offset + z * w_bs + r0;
-  for (long k0 = 0; k0 < k || k0 == 0; k0 += KX) {
-    long kk = MIN((long)KX, k - k0);
-    int first = k0 == 0;
-    load_x(xs, x + x_offset + z * x_bs + k0 * x_ks, vectors, kk, x_vs, x_ks);
-    long r = 0;
-    for (; r + 4 * VW <= nr; r += 4 * VW) {
-      FOUR(VDECLARE)
-      __global const ST *wd = w + k0 * w_ks + r;
-      for (long d = 0; d < kk; d++, wd += w_ks) {
-        VECTORS(BROADCAST_X, 0)
-        FOUR(LOAD_WD)
-        FOUR(AXPY)
-      }
-      FOUR(PUT)
-    }
-    for (; r + VW <= nr; r += VW) {
-      VDECLARE(0)
-      __global const ST *wd = w + k0 * w_ks + r;
-      for (long d = 0; d < kk; d++, wd += w_ks) {
-        VECTORS(BROADCAST_X, 0)
-        LOAD_WD(0)
-        VECTORS(AXPY_ONE1, 0)
-      }
-      PUT(0)
-    }
-    for (; r < nr; r++)
-      for (long v = 0; v < MV; v++) {
-        CT sum = 0;
-        for (long d = 0; d < kk; d++)
-          sum += xs[v * KX + d] * to_ct(w[(k0 + d) * w_ks + r]);
-        ys[v * (LY / MV) + r] = first ? sum : ys[v * (LY / MV) + r] + sum;
-      }
-  }
-  __global OT *out = y + y_offset + z * y_bs + r0 * y_rs;
-  store_y(out, ys, vectors, nr, y_vs, y_rs);
-  GEMV_EPILOGUE
-}
-#endif // GEMM_AXPY

@@ -132,7 +132,12 @@ ENG_FN ulong eng_philox(ulong counter, ulong seed, ulong offset) {
   ENG_FN T eng_sigmoid_##t(T x) { return 1 / (1 + exp(-x)); }                                            \
   ENG_FN T eng_hypot_##t(T x, T y) { return hypot(x, y); }                                               \
   ENG_FN T eng_pow_##t(T x, T y) { return pow(x, y); }                                                   \
-  ENG_FN T eng_atan2_##t(T x, T y) { return atan2(x, y); }
+  ENG_FN T eng_atan2_##t(T x, T y) { return atan2(x, y); }                                               \
+  ENG_FN T eng_log_add_##t(T x, T y) {                                                                   \
+    if (x != x || y != y) return x + y;                                                                  \
+    const T low = x < y ? x : y, high = x < y ? y : x;                                                   \
+    return (low == high && (low - low) != 0) ? low : high + log1p(exp(low - high));                      \
+  }
 #define ENG_BUILTIN(f, T, t) \
   ENG_FN T eng_##f##_##t(T x) { return f(x); }
 #define ENG_BUILTINS(T, t)                                                                                  \

@@ -50,8 +50,8 @@ def set_printoptions(
 ) -> None:
     """Set how tensors are printed: NumPy's options of the same names.
 
-    profile: "default", "short" or "full", applied before the others. sci_mode: force scientific notation on or off; None
-    (also when not given) chooses by the values.
+    profile: "default", "short" or "full", applied before the others. sci_mode: force scientific notation on or off;
+    None (also when not given) chooses by the values.
     """
     changes = dict(_PROFILES.get(profile, {}))
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}

@@ -1,6 +1,7 @@
 """Automatic differentiation: grad modes, recording, the backward pass."""
 
 from .backward import backward, grad
+from .custom import Function
 from .mode import (
     detect_anomaly,
     enable_grad,
@@ -13,6 +14,7 @@ from .mode import (
 )
 
 __all__ = [
+    "Function",
     "backward",
     "detect_anomaly",
     "enable_grad",

@@ -22,6 +22,8 @@ class Ops:
     clone: Any = None
     has_nan: Any = None
     stack: Any = None
+    zeros_spec: Any = None
+    arange_like: Any = None
 
 
 def run(

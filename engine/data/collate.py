@@ -10,6 +10,8 @@ import numpy as np
 
 from .. import dtypes, ops
 from ..tensor import Tensor
+from .transport import from_host_array, to_host_array
+from .worker_info import get_worker_info
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
 
@@ -106,8 +108,15 @@ def collate(batch: Sequence, *, collate_fn_map: CollateMap | None = None) -> Any
     raise TypeError(default_collate_err_msg_format.format(kind))
 
 
+def _alike(batch: Sequence[Tensor]) -> bool:
+    shape, dtype = batch[0].shape, batch[0].dtype
+    return all(type(t) is Tensor and t.shape == shape and t.dtype == dtype and not t.requires_grad for t in batch)
+
+
 def collate_tensor_fn(batch: Sequence[Tensor], *, collate_fn_map: CollateMap | None = None) -> Tensor:
     """Stack equally shaped tensors along a new first dimension."""
+    if get_worker_info() is not None and _alike(batch):  # no device here: one copy on the host
+        return from_host_array(np.stack([to_host_array(tensor) for tensor in batch]), batch[0].dtype)
     return ops.stack(tuple(batch), 0)
 
 

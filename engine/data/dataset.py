@@ -156,7 +156,7 @@ class ChainDataset(IterableDataset[T_co]):
     def _members(self) -> Iterator[IterableDataset]:
         for dataset in self.datasets:
             if not isinstance(dataset, IterableDataset):
-                raise AssertionError("ChainDataset only supports IterableDataset")  # noqa: TRY004 (torch's type)
+                raise AssertionError("ChainDataset only supports IterableDataset")
             yield dataset
 
     def __iter__(self) -> Iterator[T_co]:
@@ -236,7 +236,7 @@ def random_split(
 
 
 def gather_columns(dataset: Any, indices: Any) -> list[Tensor] | None:
-    """The collated batch of a plain TensorDataset (or Subsets of one): one gather a tensor instead of one view a sample.
+    """The collated batch of a plain TensorDataset (or Subsets of one): one gather a tensor, not one view a sample.
 
     None where that could differ from collating the samples: overridden item access, other index types, indices out of
     range (so that the ordinary way raises its own error).

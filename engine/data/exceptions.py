@@ -36,6 +36,6 @@ class ExceptionWrapper:
             raise self.exc_type(message=message)
         try:
             error = self.exc_type(message)
-        except Exception:  # noqa: BLE001 (a constructor of the user's; whatever it raises hides the error to report)
+        except Exception:  # a constructor of the user's; whatever it raises hides the error to report
             raise RuntimeError(message) from None
         raise error

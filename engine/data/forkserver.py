@@ -31,6 +31,8 @@ IDLE_SECONDS = 60.0  # without workers for so long, the server ends; the next lo
 def main(fd: int) -> None:
     """Serve the program at the other end of the socket ``fd``; ends with it, when its workers have ended."""
     signal.signal(signal.SIGINT, lambda *_: None)
+    # A module that starts workers when it is imported gets an error here rather than a server of its own, and so on.
+    multiprocessing.current_process().daemon = True
     _enter_worker()
     _Server(Channel(socket.socket(fileno=fd))).run()
 
@@ -105,13 +107,12 @@ class _Server:
                 end.close()
             for report in self._children.values():
                 os.close(report)
-            me = multiprocessing.current_process()
-            me.name, me.daemon = request["name"], True
+            multiprocessing.current_process().name = request["name"]
             worker_main(socket.socket(fileno=sock_fd), request["worker_id"])
             code = 0
         except SystemExit as leave:
             code = leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-        except BaseException:  # noqa: BLE001 (nothing may return into the server's loop)
+        except BaseException:  # nothing may return into the server's loop
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)

@@ -9,7 +9,7 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..device import accelerator_available
+from ..opencl import discover
 from .exceptions import ExceptionWrapper
 from .fetch import _DatasetKind
 from .pin_memory import pin_memory
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _SPARE_LEASES = 4  # batches that the program may hold without a copy, beyond those in flight
 _WAITING = object()
+
+
+def _has_accelerator() -> bool:
+    return any(record.kind != "cpu" for record in discover())
 
 
 class _BaseDataLoaderIter:
@@ -38,7 +42,7 @@ class _BaseDataLoaderIter:
         self._timeout = loader.timeout
         self._collate_fn = loader.collate_fn
         self._persistent_workers = loader.persistent_workers
-        self._pin_memory = loader.pin_memory and accelerator_available()
+        self._pin_memory = loader.pin_memory and _has_accelerator()
         if loader.pin_memory and loader.pin_memory_device:
             warnings.warn(
                 "pin_memory_device is deprecated, the current accelerator will be used; "

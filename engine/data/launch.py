@@ -37,6 +37,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._control: Channel | None = None
         self._process: subprocess.Popen | None = None
+        self._retired: list[subprocess.Popen] = []
         self._modules: dict[str, float | None] = {}
 
     def prestart(self) -> None:
@@ -49,7 +50,7 @@ class ForkServer:
         request = {
             "name": name,
             "worker_id": worker_id,
-            "sys_path": [entry or os.getcwd() for entry in sys.path],
+            "sys_path": _absolute_path(),
             "argv": list(sys.argv),
             "environ": dict(os.environ),
             "cwd": os.getcwd(),
@@ -57,39 +58,52 @@ class ForkServer:
         }
         with self._lock:
             if self._is_outdated(request["modules"]):
-                self._stop()
-            for attempt in (1, 2):
-                self._ensure()
-                status_read, status_write = os.pipe()
-                try:
-                    self._control.send(pickle.dumps(request), (sock.fileno(), status_write))
-                    (pid,) = PID.unpack(self._control.recv()[0])
-                    return pid, status_read
-                except (EOFError, OSError) as error:  # it ended meanwhile
-                    os.close(status_read)
-                    code = self._stop()
-                    if attempt == 2:
-                        raise RuntimeError(
-                            f"the process that DataLoader workers are started from ended (exit code {code})"
-                        ) from error
-                finally:
-                    os.close(status_write)
-        raise AssertionError("not reached")
+                self._retire()
+            try:
+                return self._request(request, sock)
+            except (EOFError, OSError):  # it ended meanwhile
+                self._retire()
+            try:
+                return self._request(request, sock)
+            except (EOFError, OSError) as error:
+                process = self._retire()
+                code = None if process is None else process.poll()
+                raise RuntimeError(f"the process that starts DataLoader workers ended (exit code {code})") from error
 
     def stop(self) -> None:
         """End the server and wait for it; it waits for its workers."""
         with self._lock:
-            self._stop()
+            self._retire()
+            for process in self._retired:
+                try:
+                    process.wait(2)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            self._retired.clear()
+
+    def _request(self, request: dict, sock: socket.socket) -> tuple[int, int]:
+        self._ensure()
+        status_read, status_write = os.pipe()
+        try:
+            self._control.send(pickle.dumps(request), (sock.fileno(), status_write))
+            (pid,) = PID.unpack(self._control.recv()[0])
+        except (EOFError, OSError):
+            os.close(status_read)
+            raise
+        finally:
+            os.close(status_write)
+        return pid, status_read
 
     def _ensure(self) -> None:
+        self._retired = [process for process in self._retired if process.poll() is None]
         if self._process is not None and self._process.poll() is not None:
-            self._stop()
+            self._retire()
         if self._process is not None:
             return
         control, theirs = socket.socketpair()
-        path = [entry or os.getcwd() for entry in sys.path]
         module = f"{__package__}.forkserver"
-        code = f"import sys; sys.path[:] = {path!r}; from {module} import main; main({theirs.fileno()})"
+        code = f"import sys; sys.path[:] = {_absolute_path()!r}; from {module} import main; main({theirs.fileno()})"
         flags = subprocess._args_from_interpreter_flags()
         environ = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **os.environ}
         self._process = subprocess.Popen(
@@ -104,19 +118,15 @@ class ForkServer:
             self._exit_registered = True
             atexit.register(self.stop)
 
-    def _stop(self) -> int | None:
-        process, control = self._process, self._control
+    def _retire(self) -> subprocess.Popen | None:
+        """Let the server end, which it does when its workers have; the next request starts another."""
+        process = self._process
+        if process is not None:
+            self._control.close()
+            self._retired.append(process)
         self._process = self._control = None
         self._modules = {}
-        if process is None:
-            return None
-        control.close()
-        try:
-            return process.wait(2)
-        except subprocess.TimeoutExpired:
-            # Workers of it are still at work (this is a restart); it ends with them.
-            process.returncode = _LOST  # reaped by the system at exit; keeps Popen from warning
-            return None
+        return process
 
     def _is_outdated(self, modules: Iterable[str]) -> bool:
         """Whether a module's file changed since the server imported it (as happens in interactive work)."""
@@ -124,6 +134,10 @@ class ForkServer:
         outdated = any(self._modules.get(name, stamp) != stamp for name, stamp in stamps.items())
         self._modules = stamps if outdated else self._modules | stamps
         return outdated
+
+
+def _absolute_path() -> list[str]:
+    return [entry or os.getcwd() for entry in sys.path]
 
 
 def _stamp(name: str) -> float | None:
@@ -150,6 +164,7 @@ class _ServerPopen:
 
     def __init__(self, process: ServerProcess) -> None:
         self.returncode: int | None = None
+        self.sentinel = -1
         self.pid, self.sentinel = _server.launch(process.name, process.worker_id, process.sock, process.modules)
 
     def poll(self, flag: int = 0) -> int | None:

@@ -38,8 +38,8 @@ class DataLoader(Generic[T_co]):
     batch_size: samples a batch; None passes single samples (or what ``dataset[index]`` gives) through ``collate_fn``.
     shuffle / sampler / batch_sampler: the order; at most one of them. Not for iterable datasets.
     num_workers: processes that load ahead; 0 loads in this process. Workers compute on the host and never touch a
-        device. They are forked from a clean server process, not from this one; what they need is pickled, by value where
-        it cannot be imported (``__main__``, local classes, lambdas), so no ``__main__`` guard is needed.
+        device. They are forked from a clean server process, not from this one; what they need is pickled, by value
+        where it cannot be imported (``__main__``, local classes, lambdas), so no ``__main__`` guard is needed.
     collate_fn: samples to batch (default :func:`default_collate`; :func:`default_convert` without batching).
     pin_memory: page-locked batches, where there is an accelerator.
     drop_last: leave out an incomplete last batch.

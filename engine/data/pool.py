@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from ..graph import host
+from ..opencl import open_runtimes
 from .channel import Channel
 from .launch import HAS_SERVER, ServerProcess, join_all
 from .segments import SegmentTable
@@ -160,7 +160,7 @@ def _prepare(job: Job, context: BaseContext | None) -> tuple[Payload | None, Bas
     try:
         return Payload(job), context
     except _PICKLE_ERRORS as error:
-        if context is None and not host.device_in_use():
+        if context is None and not open_runtimes():
             return None, multiprocessing.get_context("fork")  # nothing to lose yet: as safe as in any program
         raise pickle.PicklingError(_explain(job, error)) from error
 

@@ -29,7 +29,7 @@ _CHUNK = 4096  # draws with replacement read to the host at once
 
 def draw_seed(generator: Generator | None = None) -> int:
     """A non-negative 63-bit seed from ``generator`` (None: the default one, which advances)."""
-    return int(ops.empty((), dtype=dtypes.int64).random_(generator=generator).item())
+    return int(ops.randint(0, (1 << 63) - 1, (), dtype=dtypes.int64, generator=generator).item())
 
 
 class Sampler(Generic[T_co]):
@@ -138,9 +138,7 @@ class WeightedRandomSampler(Sampler[int]):
         if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
             raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
         if not isinstance(replacement, bool):
-            raise ValueError(  # noqa: TRY004 (torch's type)
-                f"replacement should be a boolean value, but got replacement={replacement}"
-            )
+            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
         self.weights = ops.as_tensor(weights, dtype=dtypes.float64)
         if self.weights.dim() != 1:
             raise ValueError(
@@ -165,9 +163,7 @@ class BatchSampler(Sampler[list[int]]):
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
             raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
         if not isinstance(drop_last, bool):
-            raise ValueError(  # noqa: TRY004 (torch's type)
-                f"drop_last should be a boolean value, but got drop_last={drop_last}"
-            )
+            raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last

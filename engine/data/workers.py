@@ -123,7 +123,7 @@ class _Worker:
         self.failure = None
         try:
             step()
-        except Exception:  # noqa: BLE001 (the user's code: reported where the first batch is asked for)
+        except Exception:  # the user's code: reported where the first batch is asked for
             self.failure = ExceptionWrapper(where=self.where)
 
     def _prepare(self) -> None:
@@ -151,7 +151,7 @@ class _Worker:
                 result = self.fetcher.fetch(index)
                 self._send(DATA, epoch, number, result)
                 return
-            except Exception as error:  # noqa: BLE001 (the user's code, or a result that cannot be pickled)
+            except Exception as error:  # the user's code, or a result that cannot be pickled
                 if isinstance(error, StopIteration) and self.job.dataset_kind == _DatasetKind.Iterable:
                     self.ended = True
                     kind = END
@@ -175,7 +175,7 @@ class _Worker:
 
 
 def worker_main(sock: socket.socket, worker_id: int, job: Job | None = None) -> None:
-    """Serve the loader at the other end of ``sock`` until it says stop; ``job`` comes as the first message if not given.
+    """Serve the loader at the other end of ``sock`` until it says stop; without ``job``, that is the first message.
 
     Ctrl-C is left to the parent, which closes the connection if it ends.
     """

@@ -313,17 +313,20 @@ class _Reducer(_Writer):
         self._plan_kept()
 
     def _plan_kept(self) -> None:
-        """Dear element values of one loop that a later loop needs again wait in that loop's output."""
+        """Dear element values that a later loop needs again wait in the output of the last loop that needs them."""
+        loops = [
+            self.needed([r.operands[0] for r in reduces] + [s.value for s in stores], ELEMENT)
+            for reduces, stores in self.loops
+        ]
+        last = {i.name: k for k, instrs in enumerate(loops) for i in instrs}
         seen: set[str] = set()
         free = [s for s in self.nest.stores if s.level == ELEMENT]
-        for k, (reduces, stores) in enumerate(self.loops):
-            roots = [r.operands[0] for r in reduces] + [s.value for s in stores]
-            instrs = self.needed(roots, ELEMENT)
+        for k, instrs in enumerate(loops):
             again = [i for i in instrs if i.name in seen and i.cost > _DEAR and i.kind == "expr"]
             for instr in reversed(again):
                 if instr.name in self.kept:
                     continue
-                home = next((s for s in free if s.value.phase == k and s.access.dtype is instr.dtype
+                home = next((s for s in free if s.value.phase == k == last[instr.name] and s.access.dtype is instr.dtype
                              and instr.dtype.itemsize >= 4 and s.value is not instr), None)  # fmt: skip
                 if home is not None:
                     free.remove(home)

@@ -8,6 +8,7 @@ pattern such as softmax or a layer norm with its backward ends as one kernel.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from . import scalar
@@ -180,6 +181,8 @@ class _Fuser:
         self.stored = stored
         self.groups: list[Group] = []
         self.home: dict[Val, Group] = {}
+        self.ancestors: list[int] = []  # of the group numbered i: a bit for each group it needs, directly or not
+        self.number: dict[Group, int] = {}
 
     def run(self) -> list[Group]:
         for val in self.order:
@@ -208,8 +211,8 @@ class _Fuser:
             group = self.home[val.args[0][0]]
             group.outs.append(val)
         else:
-            group = Group(native=val, reads={v for v, _ in val.args})
-            self.groups.append(group)
+            group = self._new_group(Group(native=val, reads={v for v, _ in val.args}))
+            self._depend(group, [v for v, _ in val.args])
         group.stores.add(val)
         self.home[val] = group
 
@@ -222,8 +225,7 @@ class _Fuser:
         reads = self._reads(operand, through)
         group = self._rows_group(member, outer, inner, reads)
         if group is None:
-            group = Group(outer, inner)
-            self.groups.append(group)
+            group = self._new_group(Group(outer, inner))
             self._absorb(group, reads)
         group.reduces.append(member)
         self._enter(group, val, member.dest, reads)
@@ -253,7 +255,7 @@ class _Fuser:
                 continue
             if any(self._depends(self.home[v], home) for v, _ in reads if v in self.home and v is not val):
                 continue
-            if any(home in self._needs(g) for g in self.groups if g is not home):
+            if any(mask >> self.number[home] & 1 for mask in self.ancestors):
                 continue
             try:
                 inner_reads = leaves(val, at, self.stored)
@@ -266,6 +268,7 @@ class _Fuser:
     # -- pointwise --------------------------------------------------------------------------------------------------
     def _place_pointwise(self, val: Val, root: Val, through: View, dest: View) -> None:
         reads = self._reads(root, through) if root is not val else leaves(root, through, self.stored)
+        base = [(val.args[0][0], _ANYWHERE)] if val.kind == "write" else []
         for group in self._candidates(reads, through.shape):
             space = self._alignment(group, through.shape, reads)
             if space is None:
@@ -278,13 +281,12 @@ class _Fuser:
                 inside = self._reads(root, at) if root is not val else leaves(root, at, self.stored)
             except Refused:
                 continue
-            if self._admits(group, inside):
+            if self._admits(group, [*inside, *base]):
                 group.members.append(Member(val, root, at, into))
                 self._enter(group, val, into if root is val else None, inside)
                 return
-        group = Group(through.shape, ())
+        group = self._new_group(Group(through.shape, ()))
         group.members.append(Member(val, root, through, dest))
-        self.groups.append(group)
         self._enter(group, val, dest if root is val else None, reads)
 
     def _candidates(self, reads: list[tuple[Val, View]], shape: tuple[int, ...]) -> list[Group]:
@@ -341,22 +343,30 @@ class _Fuser:
         buffers = len(group.reads | {v for v, _ in reads}) + len(group.members) + len(group.reduces)
         return buffers < _MAX_BUFFERS
 
-    def _needs(self, group: Group) -> set[Group]:
-        return {self.home[v] for v in group.reads if v in self.home} - {group}
+    def _new_group(self, group: Group) -> Group:
+        self.number[group] = len(self.ancestors)
+        self.ancestors.append(0)
+        self.groups.append(group)
+        return group
 
     def _depends(self, group: Group, on: Group) -> bool:
-        """Whether ``group`` needs, directly or not, something of ``on``."""
-        seen = {group}
-        stack = [group]
-        while stack:
-            current = stack.pop()
-            if current is on:
-                return True
-            for needed in self._needs(current):
-                if needed not in seen:
-                    seen.add(needed)
-                    stack.append(needed)
-        return False
+        """Whether ``group`` is, or needs, directly or not, ``on``."""
+        return group is on or bool(self.ancestors[self.number[group]] >> self.number[on] & 1)
+
+    def _depend(self, group: Group, vals: Iterable[Val]) -> None:
+        """Note that a group reads values, for it and all that need it."""
+        needed = 0
+        for val in vals:
+            home = self.home.get(val)
+            if home is not None and home is not group:
+                number = self.number[home]
+                needed |= self.ancestors[number] | 1 << number
+        own = self.number[group]
+        if needed & ~self.ancestors[own]:
+            self.ancestors[own] |= needed
+            for i, mask in enumerate(self.ancestors):
+                if mask >> own & 1:
+                    self.ancestors[i] = mask | needed
 
     def _enter(self, group: Group, val: Val, at: View | None, reads: list[tuple[Val, View]]) -> None:
         self.home[val] = group
@@ -364,9 +374,11 @@ class _Fuser:
             group.maps[val] = at
         if val.kind == "write":
             group.reads.add(val.args[0][0])
+            self._depend(group, [val.args[0][0]])
             group.accesses.setdefault(val.args[0][0], set()).add(_ANYWHERE)
         for leaf, view in reads:
             group.accesses.setdefault(leaf, set()).add(view)
+            self._depend(group, [leaf])
             if self.home.get(leaf) is not group:
                 group.reads.add(leaf)
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import engine
 from engine import autograd, ops
 from engine.tensor import Tensor
 
@@ -90,7 +91,8 @@ def trunc_normal_(
     """Fill from N(mean, std^2) restricted to [a, b], by the inverse of the distribution function."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
+            "incorrect.",
             stacklevel=2,
         )
 
@@ -215,7 +217,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     with autograd.no_grad():
         flat = ops.empty((rows, columns), dtype=tensor.dtype, device=tensor.device)
         flat.normal_(0, 1, generator=generator)
-        q, r = ops.qr(flat.t() if rows < columns else flat)
+        q, r = engine.linalg.qr(flat.t() if rows < columns else flat)
         # Makes Q uniform over the orthogonal matrices (Mezzadri 2006).
         q = q * r.diagonal().sign()
         q = q.t() if rows < columns else q

@@ -31,6 +31,9 @@ class PackedSequence(PackedSequence_):
     sequences were packed, unsorted_indices undoes it; both are None when they were sorted already.
     """
 
+    # Where pickles of torch have it.
+    __module__ = f"{__package__}.utils.rnn"
+
     def __new__(
         cls,
         data: Tensor,
@@ -205,7 +208,7 @@ def _counts(lengths: list[int]) -> list[int]:
 def pad_packed_sequence(
     sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(padded (L, N, *) or (N, L, *), lengths (N,) int64), in the order before packing; L is ``total_length`` if given."""
+    """(padded (L, N, *) or (N, L, *), int64 lengths (N,)) as before packing; L is ``total_length`` if given."""
     counts = [int(b) for b in sequence.batch_sizes.tolist()]
     steps = len(counts)
     if total_length is not None:

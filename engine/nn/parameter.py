@@ -71,7 +71,9 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         return memo[id(self)]
 
     def __repr__(self, *args: Any, **kwargs: Any) -> str:
-        return "Parameter containing:\n" + super().__repr__()
+        # Printed as the plain tensor it is besides.
+        plain = self.detach().requires_grad_(self.requires_grad)
+        return "Parameter containing:\n" + repr(plain)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         state = dict(self.__dict__)
@@ -129,7 +131,7 @@ class UninitializedTensorMixin:
     cls_to_become: type[Tensor]
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
-        """Become an ordinary tensor of ``shape`` with uninitialised contents; device and dtype default to the present ones."""
+        """Become an ordinary tensor of ``shape``, uninitialised, by default of the same device and dtype."""
         device = self.data.device if device is None else device
         dtype = self.data.dtype if dtype is None else dtype
         self.data = ops.empty(shape, device=device, dtype=dtype)
@@ -205,6 +207,21 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
         if id(self) not in memo:
             memo[id(self)] = type(self)(self.requires_grad, self.data.device, self.data.dtype, self.persistent)
         return memo[id(self)]
+
+
+def _converting(name: str) -> Any:
+    """A conversion that stays an UninitializedBuffer."""
+
+    def convert(self: UninitializedBuffer, *args: Any, **kwargs: Any) -> UninitializedBuffer:
+        converted = getattr(Tensor, name)(self, *args, **kwargs)
+        return type(self)(self.requires_grad, converted.device, converted.dtype, self.persistent)
+
+    convert.__name__ = name
+    return convert
+
+
+for _name in ("to", "float", "double", "half", "bfloat16", "cpu", "cuda", "type"):
+    setattr(UninitializedBuffer, _name, _converting(_name))
 
 
 def is_lazy(param: Any) -> bool:

@@ -9,22 +9,34 @@ from . import (
     activation,
     arithmetic,
     creation,
+    distance,
     elementary,
     factories,
+    floats,
     indexing,
     join,
     loss,
     matmul,
+    movement,
+    random_ops,
     reduce,
+    scan,
+    scattering,
+    search,
     select,
+    ternary,
+    triangular,
     views,
 )
+from . import attention, conv, cross_entropy, dropout, embedding, norm, pad, pool  # isort: skip
+from . import pending  # isort: skip
 from .op import out_of, registry
 
 Ops.cast = creation.cast
 Ops.clone = lambda x: creation.copy_in_order(x, None)
 Ops.ones_like = lambda x: creation.FULL(tuple(x._spec.shape), 1, x._spec.dtype, x._spec.device)
 Ops.zeros = lambda x: creation.zeros_of(tuple(x._spec.shape), x._spec.dtype, x._spec.device)
+Ops.zeros_spec = lambda s: creation.zeros_of(tuple(s.shape), s.dtype, s.device)
 Ops.has_nan = lambda x: bool(arithmetic.isnan(x).any().item())
 Ops.stack = join.stack
 

@@ -276,7 +276,7 @@ sqrt = unary("sqrt", lambda b, x: b.sqrt(x), lambda g, x, out: g / (out * 2), sa
 rsqrt = unary(
     "rsqrt", lambda b, x: b.rsqrt(x), lambda g, x, out: g * (-0.5 * out.pow(3)), saves=(), saves_out=True, allow="biuf"
 )
-positive = function()(lambda input: input)
+positive = function("positive")(lambda input: input)
 registry_positive = positive
 isnan = unary("isnan", lambda b, x: b.is_nan(x) if x.dtype.is_floating_point else b.ne(x, x), result="bool", inplace=False)
 signbit = unary("signbit", lambda b, x: b.signbit(x), result="bool", inplace=False, allow="biuf")

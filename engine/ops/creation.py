@@ -181,7 +181,7 @@ def share_array(array: np.ndarray, device: Any = None) -> Tensor:
         raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte "
                          "orders is currently not supported.")  # fmt: skip
     where = resolve(device)
-    runtime = where.runtime
+    runtime = log_of(where).runtime
     flat, strides, offset = _flat_window(array)
     buffer = runtime.memory.wrap(flat) if flat is not None and flat.size else None
     if buffer is None:

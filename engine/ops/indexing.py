@@ -116,16 +116,21 @@ _COMBINE = {
 }  # fmt: skip
 
 
+def load_save(dtype: dtypes.dtype) -> tuple[str, str]:
+    """Bodies of the LOAD(x) and SAVE(x) options: between an element in memory and the type arithmetic happens in."""
+    return {
+        "float16": ("eng_from_f16(x)", "eng_to_f16(x)"),
+        "bfloat16": ("eng_from_bf16(x)", "eng_to_bf16(x)"),
+        "bool": ("(x)", "(uchar)((x) != 0)"),
+    }.get(dtype.name, ("(x)", f"({storage(dtype)})(x)"))
+
+
 def scatter_rows(b: Any, base: Any, rows: int, width: int, index: Any, src: Any, how: str) -> Any:
     """``base`` (rows x width, contiguous) with rows of ``src`` combined into the rows that ``index`` names, in order."""
     dtype = base.dtype
     base, index, src = base.contiguous(), index.contiguous(), src.contiguous()
     count = index.size
-    load, save = {
-        "float16": ("eng_from_f16(x)", "eng_to_f16(x)"),
-        "bfloat16": ("eng_from_bf16(x)", "eng_to_bf16(x)"),
-        "bool": ("(x)", "(uchar)((x) != 0)"),
-    }.get(dtype.name, ("(x)", f"({storage(dtype)})(x)"))
+    load, save = load_save(dtype)
     options = (
         f"-DT={storage(dtype)}", f"-DC={c_type(dtype)}", f"-DLOAD(x)={load}", f"-DSAVE(x)={save}",
         f"-DCOMBINE(a,b)={_COMBINE[how].replace(' ', '')}",

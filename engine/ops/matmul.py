@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.library import gemm
@@ -34,7 +36,7 @@ def product_lower(b: Any, x: Any, y: Any) -> Any:
             caps, dtype.name, batch, m, n, k, gemm.Strides(*x.view.strides), gemm.Strides(*y.view.strides), n, m * n
         )
 
-    native = Native("gemm", ("a", "b"), ("out",), (((batch, m, n), dtype),), calls)
+    native = Native("gemm", ("a", "b"), ("out",), (((batch, m, n), dtype),), calls, reference=np.matmul)
     return b.kernel(native, (x, y), native.outputs)[0]
 
 

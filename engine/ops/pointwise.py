@@ -164,7 +164,7 @@ def check_kind(name: str, dtype: dtypes.dtype, allow: str) -> None:
         "i" if dtype.is_signed else "u"
     )
     if kind not in allow:
-        raise RuntimeError(f'"{name}" not implemented for {scalar_type_name(dtype)!r}')
+        raise NotImplementedError(f'"{name}" not implemented for {scalar_type_name(dtype)!r}')
 
 
 class Binary:

@@ -121,7 +121,7 @@ def _name(dtype: dtypes.dtype) -> str:
 def _mean_grad(ctx: Any, g: Tensor) -> tuple:
     x, (dims, keepdim, _) = ctx.specs[0], ctx.static
     count = prod(x.shape[d] for d in dims)
-    return ((restore(g, x, dims, keepdim) / max(count, 1)).expand(x.shape),)
+    return ((restore(g, x, dims, keepdim) / (count or 1)).expand(x.shape),)
 
 
 _mean = Op("mean", _mean_rule, _mean_lower, _mean_grad)

@@ -18,7 +18,7 @@ from engine import dtypes
 
 from . import bridge
 from .archive import read_exactly
-from .locations import MapLocation, expected_location, restorer
+from .locations import MapLocation, Restorer
 from .machine import Scanner, Unknown
 from .pickler import StorageTable, dump
 from .storages import STORAGE_GLOBALS, LoadedStorage, StorageType, swap_bytes
@@ -26,7 +26,11 @@ from .storages import STORAGE_GLOBALS, LoadedStorage, StorageType, swap_bytes
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 _SYSTEM = {"protocol_version": PROTOCOL_VERSION, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+_KEYS = (str, bytes, int)
 _COUNT = struct.Struct("<q")
+_LARGE = (
+    1 << 26
+)  # storages above this are first compared with the size of the file, which takes time in compressed files
 
 Unpickle = Callable[[IO[bytes], Callable[[Any], Any] | None], Any]
 
@@ -57,10 +61,11 @@ def load_legacy(
     keys = unpickle(file, None)
     if type(keys) is not list:
         raise RuntimeError("Invalid list of storages; corrupt file?")
-    storages = {key: _read_storage(file, key, sizes, little, map_location) for key in keys}
+    restore = Restorer(map_location)
+    storages = {key: _read_storage(file, key, sizes, little, restore) for key in keys}
     end = file.tell()
     file.seek(start)
-    result = unpickle(file, _LegacyStorages(storages, restorer(map_location)).load)
+    result = unpickle(file, _LegacyStorages(storages, restore).load)
     file.seek(end)
     return result
 
@@ -72,7 +77,7 @@ def _storage_sizes(persistent_ids: list[Any]) -> dict[Any, tuple[dtypes.dtype, i
         if type(pid) is not tuple or len(pid) != 6 or type(pid[1]) is not Unknown:
             continue
         kind = STORAGE_GLOBALS.get(pid[1].name or "")
-        if kind is None or type(pid[4]) is not int or pid[4] < 0 or not isinstance(pid[2], str | int):
+        if kind is None or type(pid[4]) is not int or pid[4] < 0 or not isinstance(pid[2], _KEYS):
             raise pickle.UnpicklingError(f"Malformed persistent id of a storage: {pid!r:.200}")
         sizes.setdefault(pid[2], (kind.dtype, pid[4], _text(pid[3])))
     return sizes
@@ -87,7 +92,7 @@ def _read_storage(
     key: Any,
     sizes: dict[Any, tuple[dtypes.dtype, int, str]],
     little: bool,
-    map_location: MapLocation,
+    restore: Restorer,
 ) -> LoadedStorage:
     head = file.read(_COUNT.size)
     if len(head) != _COUNT.size:
@@ -101,12 +106,13 @@ def _read_storage(
         raise RuntimeError(
             f"storage has wrong byte size: expected {nbytes} got {count * dtype.itemsize}. The file might be corrupted."
         )
-    at = file.tell()
-    left = file.seek(0, os.SEEK_END) - at
-    file.seek(at)
-    if left < nbytes:
-        raise RuntimeError(f"unexpected EOF, expected {nbytes - left} more bytes. The file might be corrupted.")
-    data, owner = bridge.empty_host(nbytes, expected_location(map_location, location))
+    if nbytes > _LARGE:
+        at = file.tell()
+        left = file.seek(0, os.SEEK_END) - at
+        file.seek(at)
+        if left < nbytes:
+            raise RuntimeError(f"unexpected EOF, expected {nbytes - left} more bytes. The file might be corrupted.")
+    data, owner = bridge.empty_host(nbytes, restore.expected(location))
     read_exactly(file, data, f"storage {key!r}")
     if not little:
         data, owner = swap_bytes(data, dtype), None
@@ -116,9 +122,7 @@ def _read_storage(
 class _LegacyStorages:
     """Answers persistent ids with the storages already read."""
 
-    def __init__(
-        self, storages: dict[Any, LoadedStorage], restore: Callable[[LoadedStorage, str], LoadedStorage]
-    ) -> None:
+    def __init__(self, storages: dict[Any, LoadedStorage], restore: Restorer) -> None:
         self._storages = storages
         self._restore = restore
         self._roots: dict[Any, LoadedStorage] = {}
@@ -129,12 +133,7 @@ class _LegacyStorages:
         name = _text(pid[0])
         if name == "module" and len(pid) > 1:
             return pid[1]
-        if (
-            name != "storage"
-            or len(pid) != 6
-            or not isinstance(pid[1], StorageType)
-            or not isinstance(pid[2], str | int)
-        ):
+        if name != "storage" or len(pid) != 6 or not isinstance(pid[1], StorageType) or not isinstance(pid[2], _KEYS):
             raise pickle.UnpicklingError(f"Unknown saved id type: {name!r:.100}")
         _, kind, key, location, _, view = pid
         if key not in self._roots:

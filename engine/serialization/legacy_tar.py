@@ -1,4 +1,4 @@
-"""The oldest format (torch 0.1.1 to 0.1.8): a tar file of storages, tensors and the pickle that refers to them. Read only.
+"""The oldest format (torch 0.1): a tar file of storages, tensors and the pickle that refers to them. Read only.
 
 storages: their number, then for each a pickled (key, location, type), the number of elements and the elements; at last
 the pickled list of views (key, key of the whole, offset, number of elements).
@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from . import bridge
 from .archive import read_exactly
-from .locations import MapLocation, expected_location, restorer
+from .locations import MapLocation, Restorer
 from .rebuild import tensor_from_storage
 from .storages import LoadedStorage, StorageType
 
@@ -72,7 +72,7 @@ def _count(file: IO[bytes], unpickle: Unpickle) -> int:
 
 
 def _read_storages(file: IO[bytes], map_location: MapLocation, unpickle: Unpickle) -> dict[int, Any]:
-    restore = restorer(map_location)
+    restore = Restorer(map_location)
     storages: dict[int, LoadedStorage] = {}
     for _ in range(_count(file, unpickle)):
         key, location, kind = unpickle(file, None)
@@ -84,7 +84,7 @@ def _read_storages(file: IO[bytes], map_location: MapLocation, unpickle: Unpickl
         if not 0 <= size <= file.seek(0, 2) - at:
             raise RuntimeError(f"storage of {size} bytes is not in the file. The file might be corrupted.")
         file.seek(at)
-        data, owner = bridge.empty_host(size, expected_location(map_location, location))
+        data, owner = bridge.empty_host(size, restore.expected(location))
         read_exactly(file, data, f"storage {key}")
         storages[key] = restore(LoadedStorage(data, kind.dtype, owner=owner), location)
     for key, whole, offset, count in unpickle(file, None):

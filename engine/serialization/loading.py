@@ -20,7 +20,7 @@ from . import bridge, names, rebuild, safetensors
 from .archive import ArchiveReader, starts_like_zip
 from .legacy import load_legacy
 from .legacy_tar import load_tar, starts_like_tar
-from .locations import MapLocation, expected_location, is_meta, restorer
+from .locations import MapLocation, Restorer
 from .machine import Scanner
 from .options import MAP_SHARED, LoadEndianness, options
 from .restricted import RestrictedUnpickler, allowed_globals, canonical_name, user_global_names
@@ -173,9 +173,7 @@ class ArchiveStorages:
 
     def __init__(self, archive: ArchiveReader, map_location: MapLocation, mapped_path: str | None) -> None:
         self._archive = archive
-        self._map_location = map_location
-        self._restore = restorer(map_location)
-        self._meta = is_meta(map_location)
+        self._restore = Restorer(map_location)
         self._loaded: dict[str, LoadedStorage] = {}
         self._swap = _byte_order(archive) != sys.byteorder
         self._mapped = None
@@ -208,11 +206,11 @@ class ArchiveStorages:
                 f"record size ({size} bytes) does not match expected size ({nbytes} bytes = "
                 f"{nbytes // dtype.itemsize} elements * {dtype.itemsize} bytes/element) for dtype {dtype.scalar_name}"
             )
-        if self._meta:
+        if self._restore.meta:
             return LoadedStorage(None, dtype, "meta", nbytes)
         offset = None if self._mapped is None else self._archive.offset(record)
         if offset is None:
-            data, owner = bridge.empty_host(size, expected_location(self._map_location, location))
+            data, owner = bridge.empty_host(size, self._restore.expected(location))
             self._archive.read_into(record, data)
         else:
             data, owner = self._mapped[offset : offset + size], None

@@ -29,8 +29,9 @@ _FAULTS = (
 class PickleMachine:
     """Runs one pickle after the other from a binary file.
 
-    Subclasses say what the risky opcodes do: `find_global`, `call`, `new_object`, `build`, `persistent_load`, and which
-    containers may be filled: `append_items`, `set_items`, `add_items`. Damaged input raises UnpicklingError or EOFError.
+    Subclasses say what the risky opcodes do: `find_global`, `call`, `new_object`, `build`, `persistent_load`, and
+    which containers may be filled: `append_items`, `set_items`, `add_items`. Damaged input raises UnpicklingError or
+    EOFError.
     """
 
     text_opcodes = False
@@ -124,6 +125,12 @@ class PickleMachine:
 
     def number(self, form: struct.Struct) -> Any:
         return form.unpack(self.take(form.size))[0]
+
+    def byte(self) -> int:
+        data = self._read(1)
+        if not data:
+            raise EOFError("Ran out of input")
+        return data[0]
 
     def push(self, value: Any) -> None:
         self._stack.append(value)
@@ -225,7 +232,7 @@ _U8, _U16, _I32, _U32 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct(
 _U64, _F64 = struct.Struct("<Q"), struct.Struct(">d")
 
 _OPERATIONS: dict[bytes, Callable[[PickleMachine], Any]] = {
-    pickle.PROTO: lambda m: m.protocol(m.number(_U8)),
+    pickle.PROTO: lambda m: m.protocol(m.byte()),
     pickle.FRAME: lambda m: m.take(8),
     pickle.GLOBAL: lambda m: m.global_(m.line(), m.line()),
     pickle.STACK_GLOBAL: lambda m: m.stack_global(),
@@ -253,7 +260,7 @@ _OPERATIONS: dict[bytes, Callable[[PickleMachine], Any]] = {
     pickle.NEWTRUE: lambda m: m.push(True),
     pickle.NEWFALSE: lambda m: m.push(False),
     pickle.BININT: lambda m: m.push(m.number(_I32)),
-    pickle.BININT1: lambda m: m.push(m.number(_U8)),
+    pickle.BININT1: lambda m: m.push(m.byte()),
     pickle.BININT2: lambda m: m.push(m.number(_U16)),
     pickle.LONG1: _length(_U8, _long),
     pickle.LONG4: _length(_I32, _long),
@@ -267,9 +274,9 @@ _OPERATIONS: dict[bytes, Callable[[PickleMachine], Any]] = {
     pickle.SHORT_BINBYTES: _length(_U8, lambda m, data: data),
     pickle.BINBYTES8: _length(_U64, lambda m, data: data),
     pickle.BYTEARRAY8: _length(_U64, lambda m, data: bytearray(data)),
-    pickle.BINGET: lambda m: m.get(m.number(_U8)),
+    pickle.BINGET: lambda m: m.get(m.byte()),
     pickle.LONG_BINGET: lambda m: m.get(m.number(_U32)),
-    pickle.BINPUT: lambda m: m.put(m.number(_U8)),
+    pickle.BINPUT: lambda m: m.put(m.byte()),
     pickle.LONG_BINPUT: lambda m: m.put(m.number(_U32)),
     pickle.MEMOIZE: lambda m: m.memoize(),
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import sys
 from typing import Any
 
 ROOT = __name__.partition(".")[0]
@@ -16,7 +17,9 @@ _PREFIXES = (
     (f"{ROOT}.models", "torchvision.models"),
     (f"{ROOT}.data", "torch.utils.data"),
     (f"{ROOT}.optim.lr_scheduler", "torch.optim.lr_scheduler"),
+    (f"{ROOT}.nn.functional", "torch.nn.functional"),
 )
+_ONE_FILE = ("torch.optim.lr_scheduler", "torch.nn.functional")
 _TOP_LEVEL = ("Tensor", "Size", "device", "dtype", "Generator", "layout", "memory_format")
 _SAME_PLACE = ("nn", "optim", "utils", "distributions", "amp", "autograd", "cuda", "models", "data")
 _READ_PREFIXES = (
@@ -80,10 +83,11 @@ def written_name(module: str, name: str) -> tuple[str, str] | None:
     for old, new in _PREFIXES:
         mapped = _replace_prefix(module, old, new)
         if mapped is not None:
-            return (new if new == "torch.optim.lr_scheduler" else mapped), name
+            return (new if new in _ONE_FILE else mapped), name
     if module.removeprefix(ROOT + ".").partition(".")[0] in _SAME_PLACE:
         return "torch" + module[len(ROOT) :], name
-    return "torch", name
+    in_functional = hasattr(sys.modules.get(f"{ROOT}.nn.functional"), name)
+    return "torch.nn.functional" if in_functional and not hasattr(sys.modules[ROOT], name) else "torch", name
 
 
 def modern_name(module: str, name: str) -> tuple[str, str]:

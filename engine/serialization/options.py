@@ -1,4 +1,4 @@
-"""Settings of `save` and `load` that torch keeps for the process: trusted globals, checksums, memory mapping, byte order."""
+"""Settings of `save` and `load` for the whole process: trusted globals, checksums, memory mapping, byte order."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def get_crc32_options() -> bool:
 
 
 def set_crc32_options(compute_crc32: bool) -> None:
-    """Choose whether `save` computes a CRC-32 of each record. Without it `load` still works, other zip tools complain."""
+    """Choose whether `save` computes a CRC-32 of each record; without it `load` works, other zip tools complain."""
     options.compute_crc32 = bool(compute_crc32)
 
 

@@ -87,7 +87,7 @@ class StorageTable:
 def reduce_tensor(tensor: Any, table: StorageTable) -> tuple:
     """The reduction (function, arguments) of a tensor or parameter, as torch writes it."""
     state = bridge.python_state(tensor)
-    if type(tensor) is bridge.PARAMETER:
+    if issubclass(type(tensor), bridge.PARAMETER):
         args = (bridge.data_of(tensor), tensor.requires_grad, OrderedDict())
         if state:
             return named("torch._utils", "_rebuild_parameter_with_state"), (*args, state)
@@ -122,7 +122,7 @@ class _Writer:
 
     def reducer_override(self, obj: Any) -> Any:
         if bridge.is_tensor(obj):
-            return reduce_tensor(obj, self.table)
+            return NotImplemented if bridge.reduces_itself(obj) else reduce_tensor(obj, self.table)
         kind = type(obj)
         if kind is bridge.SIZE:
             return named("torch", "Size"), (tuple(obj),)

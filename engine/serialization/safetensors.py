@@ -16,7 +16,7 @@ from engine import dtypes
 from . import bridge
 from .archive import read_exactly
 from .files import replacing
-from .locations import expected_location, restorer
+from .locations import Restorer
 from .rebuild import contiguous_strides, tensor_from_storage
 from .storages import LoadedStorage
 
@@ -64,7 +64,7 @@ def load_file(filename: str | os.PathLike, device: Any = "cpu") -> dict[str, Any
     library = _library()
     with library.safe_open(path, framework="numpy"):
         header, start = _header(path)
-    restore, place = restorer(str(device)), expected_location(str(device), "cpu")
+    restore = Restorer(str(device))
     tensors: dict[str, Any] = {}
     with open(path, "rb") as file:
         for name, entry in header.items():
@@ -74,7 +74,7 @@ def load_file(filename: str | os.PathLike, device: Any = "cpu") -> dict[str, Any
             if dtype is None:
                 raise RuntimeError(f"{path}: tensor {name!r} has the dtype {entry['dtype']}, which is not supported")
             first, last = entry["data_offsets"]
-            data, owner = bridge.empty_host(last - first, place)
+            data, owner = bridge.empty_host(last - first, restore.expected("cpu"))
             file.seek(start + first)
             read_exactly(file, data, f"tensor {name!r}")
             shape = tuple(entry["shape"])

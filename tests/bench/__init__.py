@@ -2,7 +2,7 @@
 
 Run from the repository root, with torch (CPU) installed next to engine::
 
-    python -m tests.bench                          # everything, about ten minutes
+    python -m tests.bench                          # everything, ten to twenty minutes
     python -m tests.bench --list                   # the names of the workloads
     python -m tests.bench --only "square 512"      # one workload, in seconds (a part of its name is enough)
     python -m tests.bench --group matmul --group attention

@@ -33,6 +33,7 @@ def save_chart(path: str, meta: dict, rows: list[Row]) -> None:
             ticks.append((position, row.name))
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks([p for p, _ in ticks], [name for _, name in ticks], fontsize=6)
     axes.set_ylim(position + 1, 0)
     axes.margins(x=0.08)

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import engine
+
+ENVIRON = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(engine.__file__).parents[1]), *sys.path])}
+
 HEAD = """
 import os, signal, sys, time
 import engine
@@ -34,8 +38,9 @@ def pids(iterator):
 def start(body, tmp_path):
     script = tmp_path / "program.py"
     script.write_text(HEAD + textwrap.dedent(body))
+    pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, script], stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=ENVIRON
     )
 
 

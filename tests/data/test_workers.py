@@ -145,8 +145,8 @@ def test_the_same_batches_as_without_workers(options):
 
 def test_tensor_dataset_in_order_and_shuffled():
     dataset = TensorDataset(engine.arange(100), engine.arange(200).reshape(100, 2))
-    out = [x.tolist() for x, _ in DataLoader(dataset, batch_size=7, num_workers=2)]
-    assert sum(out, []) == list(range(100))
+    out = [value for x, _ in DataLoader(dataset, batch_size=7, num_workers=2) for value in x.tolist()]
+    assert out == list(range(100))
     seen = [x for batch, _ in DataLoader(dataset, batch_size=7, num_workers=2, shuffle=True) for x in batch.tolist()]
     assert sorted(seen) == list(range(100)) and seen != list(range(100))
 
@@ -154,7 +154,7 @@ def test_tensor_dataset_in_order_and_shuffled():
 def test_batches_may_be_changed_and_kept():
     loader = DataLoader(TensorDataset(engine.zeros(64, 4096)), batch_size=2, num_workers=2, persistent_workers=True)
     kept = []
-    for epoch in range(2):
+    for _ in range(2):
         for step, (batch,) in enumerate(loader):
             assert batch.sum().item() == 0
             batch += step + 1
@@ -443,10 +443,10 @@ def test_a_timeout_long_enough_does_nothing():
 
 
 def test_leaving_a_loop_ends_the_workers():
-    for batch in (loader := iter(DataLoader(range(1000), num_workers=2))):
-        processes = loader._workers
-        break
-    del loader, batch
+    iterator = iter(DataLoader(range(1000), num_workers=2))
+    processes = iterator._workers
+    next(iterator)
+    del iterator
     gc.collect()
     assert all(gone(process) for process in processes)
 

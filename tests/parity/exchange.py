@@ -1,6 +1,7 @@
 """Objects made alike with torch and with this library, and descriptions of them that can be compared.
 
-Run with a folder, it is the torch side of test_serialization.py: it writes torch's files and describes what torch reads.
+Run with a folder, it is the torch side of test_serialization.py: it writes torch's files and describes what torch
+reads.
 """
 
 import collections
@@ -10,7 +11,20 @@ import sys
 import warnings
 
 FORMATS = {"zip": True, "legacy": False}
-DTYPES = ["float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", "complex64", "complex128"]
+DTYPES = [
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "bool",
+    "complex64",
+    "complex128",
+]
 NEW_DTYPES = ["uint16", "uint32", "uint64"]  # torch cannot read its own legacy files of these
 
 
@@ -46,9 +60,13 @@ def wide_unsigned(m):
 def state(m):
     """What a training script keeps."""
     weight = m.nn.Parameter(m.tensor([[1.0, 2.0]]))
+    model = collections.OrderedDict([("0.weight", weight), ("0.bias", m.tensor([0.5]))])
+    model._metadata = collections.OrderedDict([("", {"version": 1})])
+    tagged = m.tensor([1.0])
+    tagged.note = "mine"
     return {
         "epoch": 7,
-        "model": collections.OrderedDict([("0.weight", weight), ("0.bias", m.tensor([0.5]))]),
+        "model": model,
         "optimizer": {
             "state": {0: {"step": m.tensor(3.0), "exp_avg": m.tensor([[0.1, 0.2]])}},
             "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999), "params": [0], "foreach": None, "amsgrad": False}],
@@ -60,6 +78,8 @@ def state(m):
         "device": m.device("cpu"),
         "size": weight.shape,
         "twice": [weight, weight],
+        "tagged": tagged,
+        "layout": m.strided,
     }
 
 
@@ -97,9 +117,11 @@ def describe(value):
     if hasattr(value, "requires_grad"):
         parts = [type(value).__name__, str(value.dtype), list(value.shape), list(value.stride())]
         parts += [value.storage_offset(), bool(value.requires_grad), value.device.type]
+        parts += [getattr(value, "note", None)]
         return [*parts, None if value.device.type == "meta" else repr(value.detach().tolist())]
     if isinstance(value, dict):
-        return [type(value).__name__, [[repr(k), describe(v)] for k, v in value.items()]]
+        extra = {k: str(v) for k, v in getattr(value, "__dict__", {}).items()}
+        return [type(value).__name__, [[repr(k), describe(v)] for k, v in value.items()], extra]
     if isinstance(value, list | tuple):
         return [type(value).__name__, [describe(v) for v in value]]
     if isinstance(value, set):

@@ -7,8 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import engine.nn  # noqa: E402
 from nn_compare import array, check_module  # noqa: E402
+
+import engine.nn  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -24,7 +25,9 @@ def many(*shapes):
 
 def case(name, *args, inputs, call=None, tol=None, label="", grad=True, **kwargs):
     """One parametrized case; its id shows the class and its arguments."""
-    text = ",".join([*(str(a) for a in args if not isinstance(a, np.ndarray)), *(f"{k}={v}" for k, v in kwargs.items())])
+    text = ",".join(
+        [*(str(a) for a in args if not isinstance(a, np.ndarray)), *(f"{k}={v}" for k, v in kwargs.items())]
+    )
     return pytest.param(name, args, kwargs, inputs, call, tol or {}, grad, id=f"{name}({text[:60]}){label}")
 
 
@@ -132,8 +135,9 @@ NORM = [
     case("RMSNorm", (3, 5), 1e-2, False, inputs=of(2, 3, 5)),
     case("LocalResponseNorm", 3, 0.5, 0.6, 2.0, inputs=of(2, 5, 3, 4)),
     case("LocalResponseNorm", 2, inputs=of(2, 5, 4)),
-    case("CrossMapLRN2d", 3, 0.5, 0.7, 1.5, inputs=of(2, 5, 3, 4)),
-    case("CrossMapLRN2d", 2, inputs=of(2, 5, 3, 4)),
+    # torch's gradient of this legacy layer is not that of its values.
+    case("CrossMapLRN2d", 3, 0.5, 0.7, 1.5, inputs=of(2, 5, 3, 4), grad=False),
+    case("CrossMapLRN2d", 2, 0.5, inputs=of(2, 5, 3, 4), grad=False),
 ]
 
 POOL = [

@@ -1,6 +1,7 @@
 """save and load: what comes back is what was saved, in both formats, from every kind of file."""
 
 import collections
+import gzip
 import io
 import mmap
 import os
@@ -285,6 +286,66 @@ def test_mmap(tmp_path):
     engine.save(engine.tensor([1.0]), path, _use_new_zipfile_serialization=False)
     with pytest.raises(RuntimeError, match="mmap can only be used with files saved with"):
         engine.load(path, mmap=True)
+
+
+def test_compressed_files(tmp_path):
+    value = [engine.tensor(np.arange(1000, dtype=np.float32)), engine.tensor([2.0])]
+    for new in (True, False):
+        with gzip.open(tmp_path / "a.gz", "wb") as file:
+            engine.save(value, file, _use_new_zipfile_serialization=new)
+        with gzip.open(tmp_path / "a.gz", "rb") as file:
+            got = engine.load(file)
+        assert [values(t) for t in got] == [values(t) for t in value]
+
+
+def test_file_objects_with_few_methods():
+    class File:
+        def __init__(self):
+            self._stream = io.BytesIO()
+            self.write, self.read, self.readline = self._stream.write, self._stream.read, self._stream.readline
+            self.seek, self.tell = self._stream.seek, self._stream.tell
+
+    for new in (True, False):
+        file = File()
+        engine.save(engine.tensor([1.0, 2.0]), file, _use_new_zipfile_serialization=new)
+        file.seek(0)
+        assert values(engine.load(file)) == [1.0, 2.0]
+
+
+class Sub(engine.Tensor):
+    pass
+
+
+class Special(engine.Tensor):
+    def __reduce_ex__(self, protocol):
+        return Special, (self.tolist(),)
+
+
+def test_subclasses():
+    tensor = engine.tensor([1.0, 2.0]).as_subclass(Sub)
+    tensor.note = "mine"
+    got = round_trip([tensor, Special([3.0])], weights_only=False)
+    assert [type(t) for t in got] == [Sub, Special]
+    assert got[0].note == "mine"
+    assert [values(t) for t in got] == [[1.0, 2.0], [3.0]]
+    with serialization.safe_globals([Sub]):
+        assert type(round_trip(tensor)) is Sub
+
+
+def test_lazy_parameters():
+    lazy = engine.nn.UninitializedParameter(requires_grad=False)
+    got = round_trip({"lazy": lazy}, weights_only=False)["lazy"]
+    assert type(got) is engine.nn.UninitializedParameter
+    assert got.requires_grad is False
+
+
+def test_storage_objects():
+    tensor = engine.tensor([1.0, 2.0])
+    if not hasattr(tensor, "untyped_storage"):
+        pytest.skip("no storage objects")
+    got = round_trip(tensor.untyped_storage())
+    assert got.nbytes() == 8
+    assert bytes(got.tolist()) == np.array([1.0, 2.0], np.float32).tobytes()
 
 
 def test_options():

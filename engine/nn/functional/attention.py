@@ -188,43 +188,20 @@ def multi_head_attention_forward(
     """
     batched = _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads)
     if not batched:
-        same_kv, same_qk = key is value, query is key
-        query = query.unsqueeze(1)
-        key = query if same_qk else key.unsqueeze(1)
-        value = key if same_kv else value.unsqueeze(1)
+        query, key, value = _with_batch(query, key, value)
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
     target, batch, embed = query.shape
-    source = key.size(0)
-    if embed != embed_dim_to_check:
-        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed}")
-    head_dim = embed // num_heads
-    if head_dim * num_heads != embed:
-        raise AssertionError(f"embed_dim {embed} not divisible by num_heads {num_heads}")
+    head_dim = _head_dim(embed, embed_dim_to_check, num_heads)
     attn_mask, key_padding_mask, is_causal = _prepare_masks(query, attn_mask, key_padding_mask, is_causal, need_weights)
-    if use_separate_proj_weight:
-        if key.shape[:2] != value.shape[:2]:
-            raise AssertionError(
-                f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}"
-            )
-        weights = (q_proj_weight, k_proj_weight, v_proj_weight)
-        q, k, v = _project_separately(query, key, value, weights, in_proj_bias)
-    else:
-        if key.shape != value.shape:
-            raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
-        if in_proj_weight is None:
-            raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
-        q, k, v = _project_packed(query, key, value, in_proj_weight, in_proj_bias)
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
+    q, k, v = _project(query, key, value, in_proj_weight, separate, in_proj_bias)
 
     rows = batch * num_heads
     if attn_mask is not None:
-        attn_mask = _check_mask_shape(attn_mask, target, source, rows)
-    if (bias_k is None) != (bias_v is None):
-        raise AssertionError("bias_k and bias_v must both be given or both be None")
-    if bias_k is not None:
-        if static_k is not None or static_v is not None:
-            raise AssertionError("bias cannot be added to static key or value.")
-        k = ops.cat([k, bias_k.expand(1, batch, embed)])
-        v = ops.cat([v, bias_v.expand(1, batch, embed)])
+        attn_mask = _check_mask_shape(attn_mask, target, key.size(0), rows)
+    extra = _extra_keys(bias_k, bias_v, static_k, static_v, batch, embed)
+    if extra is not None:
+        k, v = ops.cat([k, extra[0]]), ops.cat([v, extra[1]])
         attn_mask, key_padding_mask = _widen(attn_mask), _widen(key_padding_mask)
     q = _heads(q, rows, head_dim)
     k = _heads(k, rows, head_dim) if static_k is None else _static(static_k, "static_k", rows, head_dim)
@@ -233,32 +210,81 @@ def multi_head_attention_forward(
         nothing = ops.zeros((rows, 1, head_dim), dtype=k.dtype, device=k.device)
         k, v = ops.cat([k, nothing], 1), ops.cat([v, nothing], 1)
         attn_mask, key_padding_mask = _widen(attn_mask), _widen(key_padding_mask)
-    source = k.size(1)
-    attn_mask = _merge_padding(attn_mask, key_padding_mask, batch, num_heads, source)
+    attn_mask = _merge_padding(attn_mask, key_padding_mask, batch, num_heads, k.size(1))
     dropout_p = dropout_p if training else 0.0
 
+    weights = None
     if need_weights:
-        if is_causal and attn_mask is None:
-            raise AssertionError("FIXME: is_causal not implemented for need_weights")
         context, weights = _attend_with_weights(q, k, v, attn_mask, dropout_p)
-        context = context.transpose(0, 1).reshape(target, batch, embed)
-    else:
-        weights = None
-        if attn_mask is not None:
-            attn_mask = (
-                attn_mask.unsqueeze(0) if attn_mask.size(0) == 1 else attn_mask.reshape(batch, num_heads, -1, source)
-            )
-        q, k, v = (x.reshape(batch, num_heads, -1, head_dim) for x in (q, k, v))
-        context = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
-        context = context.permute(2, 0, 1, 3).reshape(target, batch, embed)
-    output = linear(context, out_proj_weight, out_proj_bias)
-    if weights is not None:
-        weights = weights.reshape(batch, num_heads, target, source)
+        weights = weights.reshape(batch, num_heads, target, k.size(1))
         weights = weights.mean(1) if average_attn_weights else weights
-    if not batched:
-        output = output.squeeze(1)
-        weights = None if weights is None else weights.squeeze(0)
-    return output, weights
+    else:
+        context = _attend_fused(q, k, v, attn_mask, dropout_p, is_causal, batch)
+    output = linear(context.transpose(0, 1).reshape(target, batch, embed), out_proj_weight, out_proj_bias)
+    if batched:
+        return output, weights
+    return output.squeeze(1), None if weights is None else weights.squeeze(0)
+
+
+def _with_batch(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(L, E) to (L, 1, E); identical inputs stay identical."""
+    q = query.unsqueeze(1)
+    k = q if key is query else key.unsqueeze(1)
+    return q, k, k if value is key else value.unsqueeze(1)
+
+
+def _head_dim(embed: int, expected: int, num_heads: int) -> int:
+    if embed != expected:
+        raise AssertionError(f"was expecting embedding dimension of {expected}, but got {embed}")
+    if embed % num_heads:
+        raise AssertionError(f"embed_dim {embed} not divisible by num_heads {num_heads}")
+    return embed // num_heads
+
+
+def _project(
+    query: Tensor, key: Tensor, value: Tensor, packed: Tensor | None, separate: tuple | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Input projections, with one weight for all three or with ``separate`` ones."""
+    if separate is not None:
+        if key.shape[:2] != value.shape[:2]:
+            raise AssertionError(
+                f"key's sequence and batch dims {key.shape[:2]} do not match value's {value.shape[:2]}"
+            )
+        return _project_separately(query, key, value, separate, bias)
+    if key.shape != value.shape:
+        raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
+    if packed is None:
+        raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
+    return _project_packed(query, key, value, packed, bias)
+
+
+def _extra_keys(
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    static_k: Tensor | None,
+    static_v: Tensor | None,
+    batch: int,
+    embed: int,
+) -> tuple[Tensor, Tensor] | None:
+    """The learned additional key and value, for every sample."""
+    if (bias_k is None) != (bias_v is None):
+        raise AssertionError("bias_k and bias_v must both be given or both be None")
+    if bias_k is None:
+        return None
+    if static_k is not None or static_v is not None:
+        raise AssertionError("bias cannot be added to static key or value.")
+    return bias_k.expand(1, batch, embed), bias_v.expand(1, batch, embed)
+
+
+def _attend_fused(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, is_causal: bool, batch: int
+) -> Tensor:
+    """scaled_dot_product_attention on (N * heads, L, head_dim)."""
+    rows, target, head_dim = q.shape
+    if mask is not None:
+        mask = mask.unsqueeze(0) if mask.size(0) == 1 else mask.reshape(batch, rows // batch, -1, k.size(1))
+    q, k, v = (x.reshape(batch, rows // batch, -1, head_dim) for x in (q, k, v))
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal).reshape(rows, target, head_dim)
 
 
 def _prepare_masks(

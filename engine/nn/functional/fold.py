@@ -80,7 +80,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
 def fold(
     input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
-    """Sum columns (N, C * kh * kw, L) back into an image (N, C, H, W), the adjoint of :func:`unfold`; (C * kh * kw, L) too."""
+    """Sum columns (N, C * kh * kw, L), or (C * kh * kw, L), back into images (N, C, H, W): unfold's adjoint."""
     kernel, dilations, pads, strides = _arguments(kernel_size, dilation, padding, stride)
     size = spatial_pair(output_size, "output_size")
     if input.dim() not in (2, 3):

@@ -47,7 +47,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     n = len(size) - 2
     if n not in (2, 3):
         raise NotImplementedError(
-            f"affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. Got size {size}."
+            f"affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. Got {size}."
         )
     if theta.dim() != 3 or theta.size(-2) != n or theta.size(-1) != n + 1:
         raise ValueError(
@@ -97,8 +97,8 @@ def _pad_coordinates(x: Tensor, size: int, padding_mode: str, align_corners: boo
     return x
 
 
-# One tap along one axis: its pixel coordinate and its weight (None for 1), each shaped like the grid.
-Tap = tuple[Tensor, "Tensor | None"]
+# One tap along one axis: its pixel coordinate and its weight, each shaped like the grid.
+Tap = tuple[Tensor, Tensor]
 
 
 def _taps(x: Tensor, size: int, mode: str, padding_mode: str, align_corners: bool) -> list[Tap]:
@@ -109,7 +109,9 @@ def _taps(x: Tensor, size: int, mode: str, padding_mode: str, align_corners: boo
         return [(_pad_coordinates(low + (i - 1), size, padding_mode, align_corners), w) for i, w in enumerate(weights)]
     x = _pad_coordinates(x, size, padding_mode, align_corners)
     if mode == "nearest":
-        return [(x.detach().round(), None)]
+        at = x.round()
+        # Weight one that still depends on x: the grid gets a gradient, of zeros.
+        return [(at.detach(), at * 0 + 1)]
     low = x.detach().floor()
     fraction = x - low
     return [(low, 1 - fraction), (low + 1, fraction)]
@@ -128,8 +130,7 @@ def _gather_taps(input: Tensor, taps: list[list[Tap]], points: int) -> Tensor:
             # Coordinates outside (and NaN) are looked up somewhere harmless and get weight 0.
             safe = ops.where(within, at, ops.zeros_like(at)).to(dtypes.int64)
             index = safe if index is None else index * size + safe
-            weight = w if weight is None else weight if w is None else weight * w
-        weight = ops.ones_like(combination[0][0]) if weight is None else weight
+            weight = w if weight is None else weight * w
         indices.append(index)
         weights.append(ops.where(inside, weight, ops.zeros_like(weight)))
     count = len(indices)

@@ -262,6 +262,8 @@ def interpolate(
         return pool(input, out)
     if mode == "lanczos" and not antialias:
         raise ValueError("Lanczos mode requires antialias=True")
+    if mode == "lanczos" and align_corners:
+        raise ValueError("Lanczos mode does not support align_corners=True")
     align = bool(align_corners)
     if mode.startswith("nearest") or input.is_floating_point():
         return _resample(input, mode, out, scales, align, antialias)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 
-
 from engine import ops
 from engine.tensor import Tensor
 
@@ -193,7 +192,9 @@ def huber_loss(
     input, target = _same_size(input, target)
     if weight is None:
         return ops.huber_loss(input, target, reduction=reduction, delta=float(delta))
-    return _weighted(ops.huber_loss(input, target, reduction="none", delta=float(delta)), weight, reduction)
+    if weight.size() != input.size():
+        raise ValueError("Weights and input must have the same size.")
+    return reduce_loss(ops.huber_loss(input, target, reduction="none", delta=float(delta)) * weight, reduction)
 
 
 def kl_div(

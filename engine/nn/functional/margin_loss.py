@@ -32,7 +32,10 @@ def cosine_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """1 - cos(x1, x2) where target is 1, max(0, cos(x1, x2) - margin) where it is -1; (N, D) with (N,), or (D,) with ()."""
+    """1 - cos(x1, x2) where target is 1, max(0, cos(x1, x2) - margin) where it is -1.
+
+    Inputs (N, D) with target (N,), or (D,) with ().
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if target.dim() not in (0, 1):
         raise RuntimeError(

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from engine import autograd
+from engine import autograd, ops
 from engine.tensor import Tensor
 
 __all__ = ["RemovableHandle", "global_hooks"]
@@ -162,16 +162,24 @@ class _BackwardHooks:
         self.input_count = 0
         self.watches_input = False
 
-    def _attach(self, values: tuple, callback: Callable[[tuple], tuple]) -> tuple[tuple, bool]:
-        """Wrap the tensors of ``values`` that require gradients; ``callback`` gets one gradient slot a value."""
+    def _attach(self, values: tuple, callback: Callable[[tuple], tuple], fill: bool) -> tuple[tuple, bool]:
+        """Wrap the tensors of ``values`` that require gradients; ``callback`` gets one gradient slot a value.
+
+        With ``fill`` tensors without a gradient get zeros, and only other values None.
+        """
         where = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
         if not where or not autograd.is_grad_enabled():
             return values, False
+        # Shapes only: the values themselves may go.
+        kinds = [(v.shape, v.dtype, v.device) if fill and isinstance(v, Tensor) else None for v in values]
 
         def on_backward(grads: tuple) -> tuple:
-            slots: list[Any] = [None] * len(values)
+            slots: list[Any] = [None] * len(kinds)
             for i, grad in zip(where, grads, strict=True):
                 slots[i] = grad
+            for i, kind in enumerate(kinds):
+                if kind is not None and slots[i] is None:
+                    slots[i] = ops.zeros(kind[0], dtype=kind[1], device=kind[2])
             slots = callback(tuple(slots))
             return tuple(slots[i] for i in where)
 
@@ -185,12 +193,12 @@ class _BackwardHooks:
         self.input_count = len(args)
         if not self.hooks:
             return args
-        args, self.watches_input = self._attach(args, self._on_input_grads)
+        args, self.watches_input = self._attach(args, self._on_input_grads, fill=True)
         return args
 
     def around_output(self, result: Any) -> Any:
         values = result if isinstance(result, tuple) else (result,)
-        values, _ = self._attach(values, self._on_output_grads)
+        values, _ = self._attach(values, self._on_output_grads, fill=False)
         return values if isinstance(result, tuple) else values[0]
 
     def _on_input_grads(self, grads: tuple) -> tuple:
@@ -263,7 +271,7 @@ class HookMixin:
         return _add(self._backward_hooks, hook)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Call ``hook(module, grad_input, grad_output) -> None or new grad_input`` when gradients of the inputs are known."""
+        """Call ``hook(module, grad_input, grad_output) -> None or new grad_input`` after the module's backward."""
         self._claim_backward(True)
         return _add(self._backward_hooks, hook, prepend=prepend)
 

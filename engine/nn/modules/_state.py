@@ -33,7 +33,7 @@ class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpec
 
 
 class _BoundHook:
-    """A load_state_dict pre-hook that may want its module as first argument (held weakly, so pickling stays possible)."""
+    """A load_state_dict pre-hook that may want its module (held weakly) as first argument."""
 
     def __init__(self, hook: Callable[..., Any], module: Any = None) -> None:
         functools.update_wrapper(self, hook)
@@ -120,7 +120,7 @@ class StateMixin:
         return handle
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., None]) -> RemovableHandle:
-        """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, error_msgs)`` before loading."""
+        """Call ``hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)`` before loading."""
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., None]) -> RemovableHandle:

@@ -65,7 +65,7 @@ class NonDynamicallyQuantizableLinear(Linear):
 
 
 class Bilinear(Module):
-    """y[k] = x1^T W[k] x2 + b[k]: (*, in1), (*, in2) to (*, out). Weight (out, in1, in2), U(-k, k), k = 1 / sqrt(in1)."""
+    """y[k] = x1^T W[k] x2 + b[k]: (*, in1), (*, in2) to (*, out). Weight (out, in1, in2), U(-k, k), k = in1^(-1/2)."""
 
     __constants__ = ["in1_features", "in2_features", "out_features"]
 

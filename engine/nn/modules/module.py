@@ -29,6 +29,8 @@ from ._tree import TreeMixin
 __all__ = [
     "Module",
     "RemovableHandle",
+    "_IncompatibleKeys",
+    "_addindent",
     "register_module_backward_hook",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
@@ -37,8 +39,6 @@ __all__ = [
     "register_module_full_backward_pre_hook",
     "register_module_module_registration_hook",
     "register_module_parameter_registration_hook",
-    "_IncompatibleKeys",
-    "_addindent",
 ]
 
 _HOOK_TABLES = (
@@ -132,7 +132,7 @@ class Module(HookMixin, StateMixin, TreeMixin, ConversionMixin):
             raise KeyError(f"attribute '{name}' already exists")
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a buffer: state that moves with the module but is not trained; kept in the state_dict if ``persistent``."""
+        """Add a buffer: state that moves with the module but is not trained; in the state_dict if ``persistent``."""
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
         self._check_name("buffer", name, self._buffers)

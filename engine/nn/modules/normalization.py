@@ -57,8 +57,8 @@ class CrossMapLRN2d(Module):
         for shift in range(1, 2 * reach + 1):
             total = total + padded.narrow(1, shift, channels)
         if channels > reach + 1:
-            # torch's running sum never drops channel 0 again; its backward pass does not know about that.
-            first = squares[:, :1].detach().expand(-1, channels - reach - 1, -1, -1)
+            # torch's running sum never drops channel 0 again.
+            first = squares[:, :1].expand(-1, channels - reach - 1, -1, -1)
             total = total + ops.constant_pad_nd(first, (0, 0, 0, 0, reach + 1, 0), 0.0)
         return input * (total * (self.alpha / self.size) + self.k).pow(-self.beta)
 

@@ -12,8 +12,8 @@ from engine.tensor import Tensor
 
 from .. import init
 from ..functional.rnn import run_layers
-from ..parameter import Parameter
 from ..packed_sequence import PackedSequence
+from ..parameter import Parameter
 from .module import Module
 from .rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 

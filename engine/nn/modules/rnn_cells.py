@@ -17,7 +17,7 @@ __all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
 
 
 class RNNCellBase(Module):
-    """Parameters of a cell with ``num_chunks`` gates: weight_ih, weight_hh, bias_ih, bias_hh, U(-k, k), k = 1 / sqrt(H)."""
+    """A cell with ``num_chunks`` gates: weight_ih, weight_hh, bias_ih, bias_hh, U(-k, k) with k = 1 / sqrt(H)."""
 
     __constants__ = ["input_size", "hidden_size", "bias"]
 

@@ -180,7 +180,7 @@ class TransformerEncoder(Module):
         output = src
         for layer in self.layers:
             output = layer(output, src_mask=mask, is_causal=causal, src_key_padding_mask=src_key_padding_mask)
-        if padding is not None and self._blanks_padding(src):
+        if padding is not None and mask is None and self._blanks_padding(src):
             output = _blank_padding(output, padding, self.mask_check)
         return output if self.norm is None else self.norm(output)
 

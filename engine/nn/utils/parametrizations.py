@@ -233,7 +233,7 @@ class _SpectralNorm(Module):
 def spectral_norm(
     module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
 ) -> Module:
-    """Divide ``module.name`` by its largest singular value, estimated by power iteration; ``dim`` is its output dimension."""
+    """Divide ``module.name`` by its largest singular value (power iteration); ``dim`` is its output dimension."""
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor):
         raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")

@@ -78,7 +78,7 @@ class ParametrizationList(ModuleList):
         self.unsafe = unsafe
         shape, dtype = original.shape, original.dtype
         with autograd.no_grad():
-            new = self._invert(original, original)
+            new = self._invert(original)
         if not isinstance(new, Tensor) and not isinstance(new, Sequence):
             raise ValueError(
                 "'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). Got "
@@ -110,12 +110,15 @@ class ParametrizationList(ModuleList):
         if not unsafe:
             self._check_result(shape, dtype)
 
-    def _invert(self, value: Tensor, default: Any) -> Any:
-        """The originals for which forward gives ``value``: all right_inverses, last one first."""
+    def _invert(self, value: Tensor) -> Any:
+        """The originals for which forward gives ``value``; modules that cannot be inverted count as the identity."""
         new: Any = value
         for module in reversed(list(self)):
             if hasattr(module, "right_inverse"):
-                new = module.right_inverse(new)
+                try:
+                    new = module.right_inverse(new)
+                except NotImplementedError:
+                    continue
         return new
 
     def _check_result(self, shape: Any, dtype: Any) -> None:
@@ -136,10 +139,11 @@ class ParametrizationList(ModuleList):
     def right_inverse(self, value: Tensor) -> None:
         """Set the originals so that forward gives ``value``, as far as the parametrizations allow."""
         with autograd.no_grad():
+            new: Any = value
             for module in reversed(list(self)):
                 if not hasattr(module, "right_inverse"):
                     raise RuntimeError(f"parametrization {type(module).__name__} does not implement right_inverse.")
-            new = self._invert(value, value)
+                new = module.right_inverse(new)
             if self.is_tensor:
                 if not isinstance(new, Tensor):
                     raise ValueError(f"`right_inverse` should return a tensor. Got {type(new).__name__}")
@@ -161,7 +165,8 @@ class ParametrizationList(ModuleList):
                 original = getattr(self, f"original{i}")
                 if not isinstance(tensor, Tensor):
                     raise ValueError(
-                        f"`right_inverse` must return a sequence of tensors. Got element {i} of type {type(tensor).__name__}"
+                        f"`right_inverse` must return a sequence of tensors. Got element {i} of type "
+                        f"{type(tensor).__name__}"
                     )
                 if original.dtype != tensor.dtype:
                     raise ValueError(

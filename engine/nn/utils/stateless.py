@@ -46,6 +46,9 @@ def _owner(module: Module, name: str) -> tuple[Module, str]:
     return module.get_submodule(path), attribute
 
 
+_ABSENT = object()
+
+
 def _swap(owner: Module, attribute: str, value: Any) -> Any:
     """Put ``value`` where the member lives, without the checks of registration; returns what was there."""
     for table in (owner._parameters, owner._buffers):
@@ -53,11 +56,12 @@ def _swap(owner: Module, attribute: str, value: Any) -> Any:
             old = table[attribute]
             table[attribute] = value
             return old
-    if attribute in owner.__dict__ or hasattr(owner, attribute):
-        old = getattr(owner, attribute)
+    old = getattr(owner, attribute, _ABSENT)
+    if value is _ABSENT:
+        del owner.__dict__[attribute]
+    else:
         owner.__dict__[attribute] = value
-        return old
-    raise AttributeError(f"{owner._get_name()} has no attribute `{attribute}`")
+    return old
 
 
 @contextmanager
@@ -118,7 +122,7 @@ def functional_call(
     tie_weights: bool = True,
     strict: bool = False,
 ) -> Any:
-    """Deprecated place of ``func.functional_call``: ``module(*args, **kwargs)`` with the given tensors by dotted name."""
+    """Deprecated place of ``func.functional_call``: ``module(*args, **kwargs)`` with the tensors given by name."""
     warnings.warn(
         "This API is deprecated as of PyTorch 2.0 and will be removed in a future version of PyTorch. Please use "
         "torch.func.functional_call instead which is a drop-in replacement for this API.",

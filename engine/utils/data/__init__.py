@@ -1,10 +1,61 @@
 """``engine.data`` under torch's name, with torch's submodule names."""
 
-from ... import data as _data
-from ...data import *
+from ...data import (
+    BatchSampler,
+    ChainDataset,
+    ConcatDataset,
+    DataChunk,
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    StackDataset,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    WorkerInfo,
+    _DatasetKind,
+    collate,
+    default_collate,
+    default_collate_fn_map,
+    default_convert,
+    get_worker_info,
+    random_split,
+)
 from . import _utils, dataloader, dataset, distributed, sampler
 
-_DatasetKind = _data._DatasetKind
-
-__all__ = ["_utils", "dataloader", "dataset", "distributed", "sampler"]
-__all__ += _data.__all__
+__all__ = [
+    "BatchSampler",
+    "ChainDataset",
+    "ConcatDataset",
+    "DataChunk",
+    "DataLoader",
+    "Dataset",
+    "DistributedSampler",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "StackDataset",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "WorkerInfo",
+    "_DatasetKind",
+    "_utils",
+    "collate",
+    "dataloader",
+    "dataset",
+    "default_collate",
+    "default_collate_fn_map",
+    "default_convert",
+    "distributed",
+    "get_worker_info",
+    "random_split",
+    "sampler",
+]

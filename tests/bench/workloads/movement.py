@@ -172,7 +172,7 @@ def sort(torch, bench):
 @workload(GROUP, "sort rows 1024x1024")
 def sort_rows(torch, bench):
     x = bench.randn(1024, 1024)
-    return lambda: x.sort(-1, stable=True)
+    return lambda: x.sort(dim=-1, stable=True)
 
 
 @workload(GROUP, "argsort integers 256K")

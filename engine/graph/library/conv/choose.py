@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.graph.library.call import KernelCall
 from engine.graph.library.conv import depthwise, direct, tiled
+from engine.graph.library.conv import winograd as wino
 from engine.graph.library.conv.problem import ConvProblem
 
 FORWARD, INPUT, WEIGHT = "FORWARD", "INPUT", "WEIGHT"
@@ -18,6 +19,8 @@ def candidates(caps: Any, dtype: Any, problem: ConvProblem, op: str = FORWARD, *
     names = []
     if name in ("float32", "float64", "float16", "bfloat16"):
         vectors = caps.kind != "gpu" and not getattr(caps, "software", False)
+        if vectors and winograd and wino.supports(caps, name, problem, op) and wino.pays(problem):
+            names.append("winograd")
         if vectors and depthwise.supports(caps, name, problem, op):
             names.append("depthwise")
         if vectors and direct.supports(caps, name, problem, op):
@@ -40,6 +43,8 @@ def _build(
     if variant == "direct":
         extra = {"epilogue": epilogue} if op == FORWARD else {}
         return _DIRECT[op](caps, name, problem, **extra)
+    if variant == "winograd":
+        return wino.convolution(caps, problem, op, epilogue=epilogue)
     if variant == "depthwise":
         return depthwise.convolution(caps, name, problem, op, epilogue=epilogue)
     if variant == "tiled":
@@ -61,8 +66,8 @@ def conv_forward(
     """out = conv(x, w). Operands: x [N, C, *in], w [O, C/groups, *kernel], out [N, O, *out], contiguous, of ``dtype``.
 
     With ``epilogue`` the call that writes final values offers the EPILOGUE hook: the planner prepends text defining
-    EPILOGUE_PARAMS and EPILOGUE(c, n, oc, pix0, npix). ``winograd`` permits Winograd kernels, whose error is about 1e-4
-    of the output's scale.
+    EPILOGUE_PARAMS and EPILOGUE(c, n, oc, pix0, npix); the names it brings must start with ``ep_``. ``winograd``
+    permits Winograd kernels, whose error is about 1e-4 of the output's scale.
     """
     return _build(caps, dtype, problem, FORWARD, epilogue, variant, winograd)
 

@@ -92,7 +92,7 @@ def pick_block(
     rows: int, cols: int, channels: int, taps: int, tile: Tile, panel: int, result: int, units: int
 ) -> Block:
     """Blocks for ``rows`` x ``cols`` outputs with ``channels * taps`` terms each."""
-    step = max(1, min(channels, panel // (tile.width * taps)))
+    step = max(1, min(channels, panel // (tile.width * max(taps, 1))))
     step = ceil_div(channels, ceil_div(channels, step))
     max_rows = min(
         round_up(rows, tile.rows), 256 // tile.rows * tile.rows, result // tile.lanes // tile.rows * tile.rows
@@ -113,16 +113,15 @@ def _geometry(p: ConvProblem) -> list[int]:
 
 
 def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
-    """Whether the kernel taps fit the local buffers."""
+    """Whether the smallest block fits the local buffers."""
     p = problem.normal()
     size = compute_size(name)
     tile = tile_for(caps, size)
     if op == "WEIGHT":
         _, rows, result = wgrad_local(caps, size, tile)
         return p.taps * tile.lanes <= rows and round_up(p.taps, tile.rows) * tile.lanes <= result
-    panel, result = split_local(caps, size, tile)
     slabs = p.stride[2] if op == "INPUT" else 1
-    return p.taps * tile.width <= panel and slabs * tile.rows * tile.lanes <= result
+    return slabs * tile.rows * tile.lanes <= split_local(caps, size, tile)[1]
 
 
 def _widen(caps: Any, name: str, operand: str, elements: int, calls: list[KernelCall]) -> Operand | Scratch:
@@ -206,7 +205,7 @@ def grad_input(
         (ceil_div(p.group_in, rows), p.groups, phases),
         (1, 1, 1),
         (w, Scratch("flipped", slot * phases * size, size), *map(Int, shape), Int(rows), Int(slot)),
-        ("-DOP_FLIP", *common),
+        ("-DOP_FORWARD", *common),
         nbytes=2 * size * p.w_elements,
     )
     cols = p.batch * prod(ceil_div(n, s) for n, s in zip(p.in_size, p.stride, strict=True))
@@ -243,7 +242,7 @@ def grad_input(
 def wgrad_local(caps: Any, itemsize: int, tile: Tile) -> tuple[int, int, int]:
     """(dy panel, im2col rows, result) buffer sizes in elements."""
     total = local_elements(caps, itemsize) - 64
-    panel = tile.width * max(tile.lanes, min(192, total // 6 // tile.width) // tile.lanes * tile.lanes)
+    panel = tile.width * max(tile.lanes, min(336, total // 6 // tile.width) // tile.lanes * tile.lanes)
     rows = (total - panel) * 5 // 9 // tile.lanes * tile.lanes
     return panel, rows, (total - panel - rows) // tile.lanes * tile.lanes
 

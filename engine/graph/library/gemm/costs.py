@@ -31,7 +31,7 @@ class CpuClass:
     direct: float = 0.03  # fraction added to a tile that reads B in place
     group: float = 1500.0  # per work-group
     wake: float = 12000.0  # using more than one core
-    sum_element: float = 1.0  # per partial sum
+    sum_element: float = 3.0  # per partial sum
 
 
 CLASSES = {
@@ -68,6 +68,8 @@ def small_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> float
     rows, panels = min(v.mc, p.m), _ceil(p.n, v.nv * v.vw)
     tiles = _ceil(rows, v.mr) * panels
     penalty = 1.0 + cls.direct
+    if p.a.col != 1:  # A is read down its columns
+        penalty += 0.15
     size = p.element.storage_size
     if p.k >= 200:  # the lines of a panel of B, one row stride apart, do not all stay in L1
         penalty += 0.2 if v.nv < 3 or p.b.row * size % 1024 == 0 else 0.02

@@ -7,6 +7,7 @@ from engine.graph.library.call import Int, KernelCall, Operand, Scratch
 from .problem import DeviceCaps, Element, Problem, Variant
 
 _SOURCE = "gemm.cl"
+_VECTOR_SOURCE = "gemv.cl"
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -59,7 +60,9 @@ def _sum_call(problem: Problem, variant: Variant, compute_units: int) -> KernelC
     )
 
 
-def block_calls(caps: DeviceCaps, problem: Problem, variant: Variant, buffers: tuple[int, int, int]) -> list[KernelCall]:
+def block_calls(
+    caps: DeviceCaps, problem: Problem, variant: Variant, buffers: tuple[int, int, int]
+) -> list[KernelCall]:
     """The blocked CPU kernel, for the product itself or (``swap``) for its transpose.
 
     ``buffers``: elements of the local buffers for A, B and C.
@@ -73,7 +76,7 @@ def block_calls(caps: DeviceCaps, problem: Problem, variant: Variant, buffers: t
         a_row, a_col, b_row, b_col, c_row, c_col = a.col, a.row, b.col, b.row, 1, p.c_ld
     out: Operand | Scratch = Operand("out")
     c_batch, c_split = p.c_batch, 0
-    options = dict(MR=v.mr, NV=v.nv, LA=buffers[0], LB=buffers[1], LC=buffers[2])
+    options = {"MR": v.mr, "NV": v.nv, "LA": buffers[0], "LB": buffers[1], "LC": buffers[2]}
     if v.splits > 1:
         out = _partial(p, v.splits)
         c_batch, c_split = p.m * p.n, p.batch * p.m * p.n
@@ -169,7 +172,7 @@ def vector_calls(problem: Problem, variant: Variant, buffers: tuple[int, int]) -
     dot = v.method == "dot"
     return [
         KernelCall(
-            _SOURCE,
+            _VECTOR_SOURCE,
             "eng_gemv_dot" if dot else "eng_gemv_axpy",
             (ceil_div(rows, v.nc), p.batch),
             (1, 1),
@@ -179,7 +182,7 @@ def vector_calls(problem: Problem, variant: Variant, buffers: tuple[int, int]) -
                 Operand("out"),
                 *_ints(rows, vectors, p.k, matrix_batch, step_out if dot else step_k, *x, *y, v.nc, by_row),
             ),
-            _options("GEMM_DOT" if dot else "GEMM_AXPY", p.element, v, MV=v.mr, LX=buffers[0], LY=buffers[1]),
+            _options("GEMV_DOT" if dot else "GEMV_AXPY", p.element, v, MV=v.mr, LX=buffers[0], LY=buffers[1]),
             flops=p.flops,
             nbytes=p.nbytes,
         )

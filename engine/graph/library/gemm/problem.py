@@ -27,6 +27,9 @@ class DeviceCaps(Protocol):
     @property
     def is_pocl(self) -> bool: ...
 
+    @property
+    def software(self) -> bool: ...
+
 
 class Strides(NamedTuple):
     """Steps in elements between batches, rows and columns of an operand; batch 0 repeats one matrix."""

@@ -122,7 +122,11 @@ def _vector(caps: DeviceCaps, p: Problem) -> Iterator[Variant]:
 
 
 def _gpu_candidates(caps: DeviceCaps, problem: Problem) -> list[Variant]:
-    """Large tiles where they still give every compute unit something to do, smaller ones otherwise."""
+    """Large tiles where they still give every compute unit something to do, smaller ones otherwise.
+
+    On software devices k is also split to keep a work-item's loops short: llvmpipe stops them, without a word, after
+    65535 rounds in all.
+    """
     size = problem.element.arithmetic_size
     vw, depth = (4, 16) if size == 4 else (2, 16)
     out = []
@@ -133,7 +137,9 @@ def _gpu_candidates(caps: DeviceCaps, problem: Problem) -> list[Variant]:
         tiles = ceil_div(problem.m, bm) * ceil_div(problem.n, bn) * problem.batch
         waste = ceil_div(problem.m, bm) * bm * ceil_div(problem.n, bn) * bn / (problem.m * problem.n)
         splits = [1]
-        if tiles < caps.compute_units and problem.k >= 1024:
+        if caps.software:
+            splits = [ceil_div(int(problem.k * (1 + (bm + bn) / (lx * ly))), 50_000) or 1]
+        elif tiles < caps.compute_units and problem.k >= 1024:
             splits.append(min(16, max(2, caps.compute_units // tiles), problem.k // 256))
         for split in splits:
             busy = min(1.0, tiles * split / caps.compute_units)
@@ -146,7 +152,15 @@ def _gpu_candidates(caps: DeviceCaps, problem: Problem) -> list[Variant]:
 class _Key:
     """Hashable view of the capabilities that matter."""
 
-    __slots__ = ("compute_units", "float_vector_width", "is_pocl", "kind", "local_mem_size", "max_work_group_size")
+    __slots__ = (
+        "compute_units",
+        "float_vector_width",
+        "is_pocl",
+        "kind",
+        "local_mem_size",
+        "max_work_group_size",
+        "software",
+    )
 
     def __init__(self, caps: DeviceCaps) -> None:
         for name in self.__slots__:
@@ -164,7 +178,7 @@ class _Key:
 
 @lru_cache(maxsize=4096)
 def _ranked(caps: _Key, problem: Problem) -> tuple[Variant, ...]:
-    if caps.kind != "cpu":
+    if caps.kind != "cpu" or caps.software:
         return tuple(_gpu_candidates(caps, problem))
     found = [*_vector(caps, problem), *_small(caps, problem)]
     found += [*_block(caps, problem, "block"), *_block(caps, problem, "swap")]

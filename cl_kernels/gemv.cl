@@ -1,0 +1,227 @@
+// Matrix-vector products for CPU devices, one work-item per work-group: few rows or few columns of C.
+//
+// GEMV_DOT   eng_gemv_dot   the matrix is contiguous along k.
+// GEMV_AXPY  eng_gemv_axpy  the matrix is contiguous along the outputs.
+//
+// Options: MV vectors at a time (1, 2 or 4), LX and LY elements of the local buffers for vectors and outputs; ST, CT,
+// VW, NARROW, HALF as in gemm.cl.
+
+#ifndef KATTR
+#ifdef __clang__
+#define KATTR __attribute__((flatten))
+#else
+#define KATTR
+#endif
+#endif
+#ifndef EPILOGUE
+#define EPILOGUE_PARAMS
+#define EPILOGUE(c, batch, row, col0, ncols)
+#define NO_EPILOGUE
+#endif
+
+#ifdef FP64
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+
+#define CAT_(x, y) x##y
+#define CAT(x, y) CAT_(x, y)
+typedef CAT(CT, VW) VT __attribute__((aligned(sizeof(CT)))); // unaligned: memory need not be vector aligned
+typedef CAT(CT, VW) AVT;                                     // aligned: packed panels
+
+#if HALF == 1
+// binary16 <-> binary32 in integer arithmetic: cl_khr_fp16 is not needed and the loops around it vectorise.
+static float to_ct(ushort h) {
+  uint magnitude = (uint)(h & 0x7fff);
+  float finite = as_float(magnitude << 13) * 0x1p112f;
+  uint bits = magnitude >= 0x7c00u ? (magnitude << 13) + 0x70000000u : as_uint(finite);
+  return as_float(bits | ((uint)(h & 0x8000) << 16));
+}
+static ushort from_ct(float f) {
+  uint bits = as_uint(f), sign = (bits >> 16) & 0x8000u, x = bits & 0x7fffffffu;
+  uint normal = (x + 0xfffu + ((x >> 13) & 1u) - 0x38000000u) >> 13;
+  uint denormal = as_uint(as_float(x) + 0.5f) - 0x3f000000u; // the addition rounds to multiples of 2^-24
+  uint special = x > 0x7f800000u ? 0x7e00u : 0x7c00u;
+  return (ushort)(sign | (x >= 0x477ff000u ? special : x < 0x38800000u ? denormal : normal));
+}
+#elif HALF == 2
+static float to_ct(ushort h) { return as_float((uint)h << 16); }
+static ushort from_ct(float f) {
+  uint bits = as_uint(f);
+  return (ushort)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+#else
+#define to_ct(x) ((CT)(x))
+#define from_ct(x) ((ST)(x))
+#endif
+
+#define MIN(x, y) ((x) < (y) ? (x) : (y))
+
+// MV vectors x of k elements meet a matrix w of `rows` outputs; y[v][r] is written at v * y_vs + r * y_rs. A group takes
+// `chunk` outputs. Pieces of x are converted into local memory first. by_row: the vectors are rows of C and the outputs
+// its columns (the other way round otherwise).
+#if MV == 1
+#define VECTORS(X, i) X(i, 0)
+#elif MV == 2
+#define VECTORS(X, i) X(i, 0) X(i, 1)
+#elif MV == 4
+#define VECTORS(X, i) X(i, 0) X(i, 1) X(i, 2) X(i, 3)
+#endif
+#define ACC(i, j) acc##i##_##j
+#define KX (LX / MV)
+#define FOUR(X) X(0) X(1) X(2) X(3)
+#define VDECLARE1(i, v) AVT ACC(i, v) = (AVT)(0);
+#define VDECLARE(i) VECTORS(VDECLARE1, i)
+
+#ifdef NARROW
+#define E2(p, i) to_ct((p)[i]), to_ct((p)[i + 1])
+#define E4(p, i) E2(p, i), E2(p, i + 2)
+#define E8(p, i) E4(p, i), E4(p, i + 4)
+#define E16(p, i) E8(p, i), E8(p, i + 8)
+#define LOADW(p) (AVT)(CAT(E, VW)(p, 0))
+#else
+#define LOADW(p) *(__global const VT *)(p)
+#endif
+
+#ifdef NO_EPILOGUE
+#define GEMV_EPILOGUE
+#else
+#define GEMV_EPILOGUE                                                                                                  \
+  for (long l = 0, lines = by_row ? vectors : nr; l < lines; l++) {                                                    \
+    EPILOGUE(out + l * (by_row ? y_vs : y_rs), z, (by_row ? l : r0 + l), (by_row ? r0 : 0L), (by_row ? nr : vectors)); \
+  }
+#endif
+
+// xs[v][d] = x[v][k0 + d], zero for vectors and k beyond the end
+static void load_x(__local CT *xs, __global const ST *x, long vectors, long kk, long x_vs, long x_ks) {
+  for (long v = 0; v < MV; v++)
+    for (long d = 0; d < kk; d++)
+      xs[v * KX + d] = v < vectors ? to_ct(x[v * x_vs + d * x_ks]) : (CT)0;
+}
+
+static void store_y(__global ST *y, __local const CT *ys, long vectors, long rows, long y_vs, long y_rs) {
+  for (long v = 0; v < vectors; v++)
+    for (long r = 0; r < rows; r++)
+      y[v * y_vs + r * y_rs] = from_ct(ys[v * (LY / MV) + r]);
+}
+#ifdef GEMV_DOT
+#define W_POINTER(i) __global const ST *w##i = w + (r + i < nr ? r + i : nr - 1) * w_rs + k0;
+#define LOAD_W(i) AVT m##i = LOADW(w##i + d);
+#define DOT1(i, v) ACC(i, v) = m##i * x##v + ACC(i, v);
+#define DOT(i) VECTORS(DOT1, i)
+#define LOAD_X(i, v) AVT x##v = *(__local const VT *)(xs + v * KX + d);
+#define TAIL1(i, v) tail##i##_##v += to_ct(w##i[d]) * xs[v * KX + d];
+#define TAIL(i) VECTORS(TAIL1, i)
+#define DECLARE_TAIL1(i, v) CT tail##i##_##v = 0;
+#define DECLARE_TAIL(i) VECTORS(DECLARE_TAIL1, i)
+#define SUM1(i, v)                                                                                                     \
+  if (r + i < nr && v < vectors)                                                                                       \
+    ys[v * (LY / MV) + r + i] = (first ? (CT)0 : ys[v * (LY / MV) + r + i]) + tail##i##_##v + lanes(&ACC(i, v));
+#define SUM(i) VECTORS(SUM1, i)
+
+static CT lanes(const AVT *v) {
+  const CT *e = (const CT *)v;
+  CT sum = 0;
+  for (int w = 0; w < VW; w++)
+    sum += e[w];
+  return sum;
+}
+
+// w[r][d]: k contiguous. Four rows at a time, so that four streams are read and x is loaded once for all.
+__kernel KATTR void eng_gemv_dot(__global const ST *restrict w_, long w_offset, __global const ST *restrict x,
+                                 long x_offset, __global ST *restrict y, long y_offset, long rows, long vectors, long k,
+                                 long w_bs, long w_rs, long x_bs, long x_vs, long x_ks, long y_bs, long y_vs, long y_rs,
+                                 long chunk, long by_row EPILOGUE_PARAMS) {
+  __local AVT local_x[LX / VW];
+  __local AVT local_y[LY / VW];
+  __local CT *xs = (__local CT *)local_x;
+  __local CT *ys = (__local CT *)local_y;
+  long z = get_group_id(1), r0 = (long)get_group_id(0) * chunk, nr = MIN(chunk, rows - r0);
+  __global const ST *w = w_ + w_offset + z * w_bs + r0 * w_rs;
+  for (long k0 = 0; k0 < k || k0 == 0; k0 += KX) {
+    long kk = MIN((long)KX, k - k0);
+    int first = k0 == 0;
+    load_x(xs, x + x_offset + z * x_bs + k0 * x_ks, vectors, kk, x_vs, x_ks);
+    for (long r = 0; r < nr; r += 4) {
+      FOUR(W_POINTER)
+      FOUR(VDECLARE)
+      FOUR(DECLARE_TAIL)
+      long d = 0;
+      for (; d + VW <= kk; d += VW) {
+        VECTORS(LOAD_X, 0)
+        FOUR(LOAD_W)
+        FOUR(DOT)
+      }
+      for (; d < kk; d++) {
+        FOUR(TAIL)
+      }
+      FOUR(SUM)
+    }
+  }
+  __global ST *out = y + y_offset + z * y_bs + r0 * y_rs;
+  store_y(out, ys, vectors, nr, y_vs, y_rs);
+  GEMV_EPILOGUE
+}
+#endif // GEMV_DOT
+
+#ifdef GEMV_AXPY
+#define LOAD_WD(i) AVT m##i = LOADW(wd + i * VW);
+#define AXPY1(i, v) ACC(i, v) = x##v * m##i + ACC(i, v);
+#define AXPY(i) VECTORS(AXPY1, i)
+#define AXPY_ONE1(i, v) ACC(0, v) = x##v * m0 + ACC(0, v);
+#define BROADCAST_X(i, v) AVT x##v = (AVT)(xs[v * KX + d]);
+#define PUT1(i, v)                                                                                                     \
+  {                                                                                                                    \
+    __local VT *p = (__local VT *)(ys + v * (LY / MV) + r + i * VW);                                                   \
+    *p = first ? ACC(i, v) : *p + ACC(i, v);                                                                           \
+  }
+#define PUT(i) VECTORS(PUT1, i)
+
+// w[d][r]: the outputs contiguous. Strips of four vectors of outputs, whose sums stay in registers.
+__kernel KATTR void eng_gemv_axpy(__global const ST *restrict w_, long w_offset, __global const ST *restrict x,
+                                  long x_offset, __global ST *restrict y, long y_offset, long rows, long vectors,
+                                  long k, long w_bs, long w_ks, long x_bs, long x_vs, long x_ks, long y_bs, long y_vs,
+                                  long y_rs, long chunk, long by_row EPILOGUE_PARAMS) {
+  __local AVT local_x[LX / VW];
+  __local AVT local_y[LY / VW];
+  __local CT *xs = (__local CT *)local_x;
+  __local CT *ys = (__local CT *)local_y;
+  long z = get_group_id(1), r0 = (long)get_group_id(0) * chunk, nr = MIN(chunk, rows - r0);
+  __global const ST *w = w_ + w_offset + z * w_bs + r0;
+  for (long k0 = 0; k0 < k || k0 == 0; k0 += KX) {
+    long kk = MIN((long)KX, k - k0);
+    int first = k0 == 0;
+    load_x(xs, x + x_offset + z * x_bs + k0 * x_ks, vectors, kk, x_vs, x_ks);
+    long r = 0;
+    for (; r + 4 * VW <= nr; r += 4 * VW) {
+      FOUR(VDECLARE)
+      __global const ST *wd = w + k0 * w_ks + r;
+      for (long d = 0; d < kk; d++, wd += w_ks) {
+        VECTORS(BROADCAST_X, 0)
+        FOUR(LOAD_WD)
+        FOUR(AXPY)
+      }
+      FOUR(PUT)
+    }
+    for (; r + VW <= nr; r += VW) {
+      VDECLARE(0)
+      __global const ST *wd = w + k0 * w_ks + r;
+      for (long d = 0; d < kk; d++, wd += w_ks) {
+        VECTORS(BROADCAST_X, 0)
+        LOAD_WD(0)
+        VECTORS(AXPY_ONE1, 0)
+      }
+      PUT(0)
+    }
+    for (; r < nr; r++)
+      for (long v = 0; v < MV; v++) {
+        CT sum = 0;
+        for (long d = 0; d < kk; d++)
+          sum += xs[v * KX + d] * to_ct(w[(k0 + d) * w_ks + r]);
+        ys[v * (LY / MV) + r] = first ? sum : ys[v * (LY / MV) + r] + sum;
+      }
+  }
+  __global ST *out = y + y_offset + z * y_bs + r0 * y_rs;
+  store_y(out, ys, vectors, nr, y_vs, y_rs);
+  GEMV_EPILOGUE
+}
+#endif // GEMV_AXPY

@@ -1,0 +1,63 @@
+"""Flags of torch.backends that programs read and set. They choose nothing here: there is one backend, OpenCL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+
+class _Flags:
+    """A namespace of flags that may be set freely, with an ``is_available`` that says False."""
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+    def is_available(self) -> bool:
+        """Whether the vendor's backend is there: never."""
+        return False
+
+    def is_built(self) -> bool:
+        """Whether the vendor's backend was built in: never."""
+        return False
+
+    def version(self) -> None:
+        """No version."""
+
+    @contextlib.contextmanager
+    def flags(self, **values: Any) -> Iterator[None]:
+        """Set flags inside."""
+        before = dict(self.__dict__)
+        self.__dict__.update(values)
+        try:
+            yield
+        finally:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+
+
+cudnn = _Flags(enabled=False, benchmark=False, deterministic=True, allow_tf32=False, benchmark_limit=10)
+cuda = _Flags(
+    matmul=_Flags(allow_tf32=False, allow_fp16_reduced_precision_reduction=False, fp32_precision="ieee"),
+    enable_flash_sdp=lambda enabled: None,
+    enable_mem_efficient_sdp=lambda enabled: None,
+    enable_math_sdp=lambda enabled: None,
+    flash_sdp_enabled=lambda: False,
+    mem_efficient_sdp_enabled=lambda: True,
+    math_sdp_enabled=lambda: True,
+)
+mkldnn = _Flags(enabled=False)
+mkl = _Flags()
+openmp = _Flags()
+mps = _Flags()
+opt_einsum = _Flags(enabled=False, strategy=None)
+quantized = _Flags(engine="none", supported_engines=["none"])
+
+
+class _Cpu(_Flags):
+    def get_cpu_capability(self) -> str:
+        """What torch calls a machine whose vector units it does not use."""
+        return "DEFAULT"
+
+
+cpu = _Cpu()

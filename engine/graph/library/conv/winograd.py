@@ -1,0 +1,121 @@
+"""Winograd convolution F(4x4, 3x3) on CPU devices (conv_winograd.cl), for the forward pass and grad-input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.graph.library.call import Int, KernelCall, Operand, Scratch
+from engine.graph.library.conv.direct import ceil_div, round_up
+from engine.graph.library.conv.problem import ConvProblem
+
+SOURCE = "conv_winograd.cl"
+_VECTORS = 3
+
+
+def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
+    """3x3 in two dimensions, stride and dilation 1, one group, float32, forward or grad-input."""
+    p = problem.normal()
+    lanes = _lanes(caps)
+    local = 4 * (36 * _rows(lanes) + 16) * _VECTORS * lanes + 2048
+    return (
+        name == "float32"
+        and op in ("FORWARD", "INPUT")
+        and p.groups == 1
+        and p.kernel == (1, 3, 3)
+        and p.in_size[0] == 1
+        and p.padding[0] == (0, 0)
+        and p.stride == (1, 1, 1)
+        and p.dilation == (1, 1, 1)
+        and (op == "FORWARD" or max(p.padding[1][0], p.padding[2][0]) <= 2)
+        and local <= caps.local_mem_size
+    )
+
+
+def pays(problem: ConvProblem) -> bool:
+    """Whether fewer multiplications outweigh the transforms.
+
+    Measured on one AVX-512 core, in ns a pair of channels: 0.36 a tile for the products, 1.44 for the direct kernel
+    (fewer where tiles stick out of the image), about 5 a tile and channel for each data transform, 40 to 50 for the
+    weights.
+    """
+    p = problem.normal()
+    tiles = p.batch * ceil_div(p.out_size[1], 4) * ceil_div(p.out_size[2], 4)
+    gain = 1.44 * p.batch * p.out_pixels / max(1, tiles * 16) - 0.36 - 5 / p.in_channels - 5 / p.out_channels
+    return gain > 0.3 and tiles * gain > 50
+
+
+def _lanes(caps: Any) -> int:
+    return max(4, min(16, caps.float_vector_width))
+
+
+def _rows(lanes: int) -> int:
+    return 8 if lanes == 16 else 4
+
+
+def convolution(caps: Any, problem: ConvProblem, op: str, *, epilogue: bool = False) -> list[KernelCall]:
+    """``op`` FORWARD or INPUT; float32."""
+    p = problem.normal()
+    lanes = _lanes(caps)
+    mr = _rows(lanes)
+    forward = op == "FORWARD"
+    rows, depth = (p.out_channels, p.in_channels) if forward else (p.in_channels, p.out_channels)
+    (ih, iw), (oh, ow) = (p.in_size[1:], p.out_size[1:]) if forward else (p.out_size[1:], p.in_size[1:])
+    pads = [lo if forward else 2 - lo for lo, _ in p.padding[1:]]
+    tiles = p.batch * ceil_div(oh, 4) * ceil_div(ow, 4)
+    blocks = ceil_div(tiles, _VECTORS * lanes)
+    block = round_up(ceil_div(tiles, blocks), lanes)
+    blocks = ceil_div(tiles, block)
+    row_tiles = ceil_div(rows, mr)
+    options = (f"-DVW={lanes}", f"-DMR={mr}", f"-DNV={_VECTORS}")
+    flip = () if forward else ("-DFLIP",)
+    u = Scratch("wino_u", 4 * 36 * (row_tiles * depth * mr + 16))
+    v = Scratch("wino_v", 4 * 36 * depth * round_up(tiles, lanes))
+    units = caps.compute_units
+    split = ceil_div(depth, ceil_div(units, row_tiles))
+    share = ceil_div(depth, units) if blocks % units else depth
+    out_share = ceil_div(row_tiles, units) if blocks % units and blocks < 16 * units else row_tiles
+    shape = (Int(p.batch), Int(rows), Int(depth))
+    return [
+        KernelCall(
+            SOURCE,
+            "eng_wino_weights",
+            (row_tiles, ceil_div(depth, split)),
+            (1, 1),
+            (Operand("w"), u, Int(rows), Int(depth), Int(split)),
+            (*options, *flip),
+            nbytes=4 * 45 * rows * depth,
+        ),
+        KernelCall(
+            SOURCE,
+            "eng_wino_input",
+            (blocks, ceil_div(depth, share)),
+            (1, 1),
+            (
+                Operand("x" if forward else "dy"),
+                v,
+                Int(p.batch),
+                Int(depth),
+                Int(depth),
+                Int(ih),
+                Int(iw),
+                Int(oh),
+                Int(ow),
+                *map(Int, pads),
+                Int(block),
+                Int(share),
+            ),
+            options,
+            nbytes=4 * depth * (p.batch * ih * iw + 36 * tiles),
+        ),
+        KernelCall(
+            SOURCE,
+            "eng_wino_output",
+            (blocks, ceil_div(row_tiles, out_share)),
+            (1, 1),
+            (u, v, Operand("out"), *shape, Int(oh), Int(ow), Int(block), Int(out_share)),
+            options,
+            epilogue=epilogue and forward,
+            flops=p.flops,
+            nbytes=4 * (36 * depth * tiles + rows * p.batch * oh * ow),
+        ),
+    ]

@@ -1,0 +1,95 @@
+"""Scaled dot-product attention, composed of products and a softmax."""
+
+from __future__ import annotations
+
+import math
+
+from .. import dtypes
+from ..autograd.variable import Tensor
+from ..graph.spec import Spec
+from .creation import arange_of
+from .dropout import dropout
+from .matmul import matmul
+from .op import function, scalar_type_name
+from .reduce import softmax
+
+
+def _check(q: Spec, k: Spec, v: Spec, mask: Tensor | None, is_causal: bool) -> None:
+    if min(q.ndim, k.ndim, v.ndim) < 2:
+        raise RuntimeError(
+            f"Both query, key and value must be at least 2 dimensional, but got query dim: {q.ndim}, key dim: {k.ndim}, "
+            f"value dim: {v.ndim} instead"
+        )
+    if not q.dtype is k.dtype is v.dtype:
+        names = [f"{n}.dtype: {s.dtype}" for n, s in (("query", q), ("key", k), ("value", v))]
+        raise RuntimeError(
+            f"Expected query, key, and value to have the same dtype, but got {names[0]} {names[1]} and {names[2]} instead."
+        )
+    if mask is None:
+        return
+    m = mask._spec
+    if m.dtype is not dtypes.bool and m.dtype is not q.dtype and m.dtype is not dtypes.float32:
+        raise RuntimeError(
+            f"Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
+            f"{scalar_type_name(m.dtype)} and  query.dtype: {scalar_type_name(q.dtype)} instead."
+        )
+    if is_causal:
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+
+
+def _repeated(x: Tensor, heads: int, name: str) -> Tensor:
+    """Key or value heads, each repeated for its group of query heads."""
+    seen = x._spec
+    have = seen.shape[-3]
+    if have == heads:
+        return x
+    if have == 0 or heads % have:
+        raise RuntimeError(
+            f"Number of heads in key and value must divide the number of heads in query, got {have} {name} heads and "
+            f"{heads} query heads"
+        )
+    lead, tail = seen.shape[:-3], seen.shape[-2:]
+    return x.unsqueeze(-3).expand(*lead, have, heads // have, *tail).reshape(*lead, heads, *tail)
+
+
+@function(torch=False, method=False, functional=True)
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(query key^T * scale + mask) value (Vaswani et al. 2017).
+
+    Shapes: query (..., L, E), key (..., S, E), value (..., S, Ev), result (..., L, Ev); leading dimensions broadcast.
+    ``attn_mask`` (broadcastable to (..., L, S)): True where a key takes part, or numbers to add. ``is_causal``: position
+    i sees keys up to i. ``scale`` defaults to 1 / sqrt(E). ``enable_gqa``: fewer heads (dimension -3) of key and value.
+    Rows that see no key are zero.
+    """
+    q, k, v = query._spec, key._spec, value._spec
+    _check(q, k, v, attn_mask, is_causal)
+    if enable_gqa:
+        key, value = _repeated(key, q.shape[-3], "key"), _repeated(value, q.shape[-3], "value")
+    factor = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = matmul(query * factor, key.transpose(-2, -1))
+    hidden = None
+    if is_causal:
+        rows = arange_of(0, q.shape[-2], 1, dtypes.int64, q.device).unsqueeze(1)
+        hidden = arange_of(0, k.shape[-2], 1, dtypes.int64, q.device) > rows
+    elif attn_mask is not None and attn_mask._spec.dtype is dtypes.bool:
+        hidden = ~attn_mask
+    elif attn_mask is not None:
+        scores = scores + attn_mask.to(q.dtype)
+    if hidden is not None:
+        scores = scores.masked_fill(hidden, float("-inf"))
+    weights = softmax(scores, -1)
+    if hidden is not None and not is_causal:
+        # softmax over nothing is NaN: such rows are zero.
+        weights = weights.masked_fill(hidden, 0.0)
+    if dropout_p:
+        weights = dropout(weights, dropout_p, True)
+    return matmul(weights, value)
