@@ -164,20 +164,29 @@ __kernel KATTR void eng_gemv_dot(__global const ST *restrict w_, long w_offset, 
 #endif // GEMV_DOT
 
 #ifdef GEMV_AXPY
-#define LOAD_WD(i) AVT m##i = LOADW(wd + i * VW);
-#define AXPY1(i, v) ACC(i, v) = x##v * m##i + ACC(i, v);
-#define AXPY(i) VECTORS(AXPY1, i)
-#define AXPY_ONE1(i, v) ACC(0, v) = x##v * m0 + ACC(0, v);
-#define BROADCAST_X(i, v) AVT x##v = (AVT)(xs[v * KX + d]);
-#define PUT1(i, v)                                                                                                     \
+#if MV == 1
+#define DEPTH 8
+#define STEPS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#else
+#define DEPTH 4
+#define STEPS(X) FOUR(X)
+#endif
+#define BROADCAST1(i, v) AVT x##i##_##v = (AVT)(xs[v * KX + d + i]);
+#define BROADCAST(i) VECTORS(BROADCAST1, i)
+#define LOAD_Y(i, v) VT sum##v = *(__local VT *)(ys + v * (LY / MV) + r);
+#define STORE_Y(i, v) *(__local VT *)(ys + v * (LY / MV) + r) = sum##v;
+#define AXPY1(i, v) sum##v = x##i##_##v * m + sum##v;
+#define AXPY(i)                                                                                                        \
   {                                                                                                                    \
-    __local VT *p = (__local VT *)(ys + v * (LY / MV) + r + i * VW);                                                   \
-    *p = first ? ACC(i, v) : *p + ACC(i, v);                                                                           \
+    AVT m = LOADW(wd + i * w_ks + r);                                                                                  \
+    VECTORS(AXPY1, i)                                                                                                  \
   }
-#define PUT(i) VECTORS(PUT1, i)
+#define SCALAR1(i, v) ys[v * (LY / MV) + r] += xs[v * KX + d + i] * to_ct(wd[i * w_ks + r]);
+#define SCALAR(i) VECTORS(SCALAR1, i)
 
-// w[d][r]: the outputs contiguous. Strips of four vectors of outputs, whose sums stay in registers.
-__kernel KATTR void eng_gemv_axpy(__global const ST *restrict w_, long w_offset, __global const ST *restrict x,
+// w[d][r]: the outputs contiguous. DEPTH rows of w are added to the outputs at a time, so that as many long streams are
+// read; the outputs stay in L1.
+__kernel KATTR void eng_gemv_axpy(__global const ST *restrict w, long w_offset, __global const ST *restrict x,
                                   long x_offset, __global ST *restrict y, long y_offset, long rows, long vectors,
                                   long k, long w_bs, long w_ks, long x_bs, long x_vs, long x_ks, long y_bs, long y_vs,
                                   long y_rs, long chunk, long by_row EPILOGUE_PARAMS) {
@@ -186,39 +195,37 @@ __kernel KATTR void eng_gemv_axpy(__global const ST *restrict w_, long w_offset,
   __local CT *xs = (__local CT *)local_x;
   __local CT *ys = (__local CT *)local_y;
   long z = get_group_id(1), r0 = (long)get_group_id(0) * chunk, nr = MIN(chunk, rows - r0);
-  __global const ST *w = w_ + w_offset + z * w_bs + r0;
-  for (long k0 = 0; k0 < k || k0 == 0; k0 += KX) {
-    long kk = MIN((long)KX, k - k0);
-    int first = k0 == 0;
+  for (long v = 0; v < MV; v++)
+    for (long r = 0; r < nr; r++)
+      ys[v * (LY / MV) + r] = 0;
+  for (long k0 = 0; k0 < k; k0 += KX) {
+    long kk = MIN((long)KX, k - k0), d = 0;
+    __global const ST *wd = w + w_offset + z * w_bs + r0 + k0 * w_ks;
     load_x(xs, x + x_offset + z * x_bs + k0 * x_ks, vectors, kk, x_vs, x_ks);
-    long r = 0;
-    for (; r + 4 * VW <= nr; r += 4 * VW) {
-      FOUR(VDECLARE)
-      __global const ST *wd = w + k0 * w_ks + r;
-      for (long d = 0; d < kk; d++, wd += w_ks) {
-        VECTORS(BROADCAST_X, 0)
-        FOUR(LOAD_WD)
-        FOUR(AXPY)
+    for (; d + DEPTH <= kk; d += DEPTH, wd += DEPTH * w_ks) {
+      STEPS(BROADCAST)
+      long r = 0;
+      for (; r + VW <= nr; r += VW) {
+        VECTORS(LOAD_Y, 0)
+        STEPS(AXPY)
+        VECTORS(STORE_Y, 0)
       }
-      FOUR(PUT)
+      for (; r < nr; r++) {
+        STEPS(SCALAR)
+      }
     }
-    for (; r + VW <= nr; r += VW) {
-      VDECLARE(0)
-      __global const ST *wd = w + k0 * w_ks + r;
-      for (long d = 0; d < kk; d++, wd += w_ks) {
-        VECTORS(BROADCAST_X, 0)
-        LOAD_WD(0)
-        VECTORS(AXPY_ONE1, 0)
+    for (; d < kk; d++, wd += w_ks) {
+      BROADCAST(0)
+      long r = 0;
+      for (; r + VW <= nr; r += VW) {
+        VECTORS(LOAD_Y, 0)
+        AXPY(0)
+        VECTORS(STORE_Y, 0)
       }
-      PUT(0)
+      for (; r < nr; r++) {
+        SCALAR(0)
+      }
     }
-    for (; r < nr; r++)
-      for (long v = 0; v < MV; v++) {
-        CT sum = 0;
-        for (long d = 0; d < kk; d++)
-          sum += xs[v * KX + d] * to_ct(w[(k0 + d) * w_ks + r]);
-        ys[v * (LY / MV) + r] = first ? sum : ys[v * (LY / MV) + r] + sum;
-      }
   }
   __global ST *out = y + y_offset + z * y_bs + r0 * y_rs;
   store_y(out, ys, vectors, nr, y_vs, y_rs);

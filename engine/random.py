@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .device import device as Device
+from .graph.provided import Capture, Source, provide
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 
@@ -54,6 +55,9 @@ class Generator:
         """(seed, offset) for a draw of ``count`` elements; moves the stream on."""
         at = self._offset
         self._offset = (at + (count + 1) // 2) & _MASK
+        if Capture.active is not None:
+            source = _Draw(self, count)
+            return provide(self._seed, source, 0), provide(at, source, 1)
         return self._seed, at
 
     def state_array(self) -> np.ndarray:
@@ -88,6 +92,17 @@ class Generator:
     def __setstate__(self, state: dict) -> None:
         self._device = Device(state["device"])
         self._seed, self._offset = state["seed"], state["offset"]
+
+
+class _Draw(Source):
+    """A draw that a captured call makes again at each replay."""
+
+    def __init__(self, generator: Generator, count: int) -> None:
+        self.generator = generator
+        self.count = count
+
+    def refresh(self) -> tuple[int, int]:
+        return self.generator.take(self.count)
 
 
 MAKE_TENSOR: Any = None  # set by ops.creation: a uint8 tensor from an array

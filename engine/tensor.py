@@ -16,6 +16,7 @@ from .autograd.mode import mode
 from .autograd.variable import Tensor, log, view
 from .device import device as Device
 from .graph.log import log_of
+from .graph.provided import Capture
 from .graph.spec import Size, spec
 from .ops import arithmetic, creation, indexing
 from .ops.op import inplace_of, registry, scalar_type_name
@@ -825,6 +826,8 @@ def _set_grad(self: Tensor, value: Tensor | None) -> None:
             raise RuntimeError("assigned grad has data located on a different device")
         if value._spec.shape != self._spec.shape:
             raise RuntimeError("assigned grad has data of a different size")
+    if Capture.active is not None:
+        Capture.active.touch(self)
     self._grad = value
 
 

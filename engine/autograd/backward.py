@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..graph.provided import Capture
 from .function import AccumulateGrad, GradFn, edge_of
 from .mode import mode
 from .variable import Tensor, view
@@ -240,6 +241,8 @@ def accumulate(fn: AccumulateGrad, grad: Tensor | None) -> None:
     if t._hooks:
         grad = run_hooks(t, grad)
     have = t._grad
+    if Capture.active is not None:
+        Capture.active.touch(t)
     if have is None:
         spec = grad._spec
         if mode.grad:
@@ -317,6 +320,8 @@ def _roots(outputs: Sequence[Tensor], grads: Sequence[Tensor | None], create: bo
     roots = []
     for i, (t, grad) in enumerate(zip(outputs, grads)):
         edge = edge_of(t)
+        if edge is not None and Capture.active is not None:
+            Capture.active.roots.add(edge[0])
         if edge is None:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         if grad is None:

@@ -19,6 +19,7 @@ _DEAR = 9  # recomputing up to this cost in a second kernel is cheaper than a st
 _MAX_BUFFERS = 18  # of one generated kernel: parameters of a kernel may be bounded by 1024 bytes in all
 _IN_MEMORY = ("input", "kernel", "host", "output", "bitcast", "write")
 _ANYWHERE = View((-1,), (0,), 0)  # the access of an indexed read: no map describes it
+BASE = View((-2,), (0,), 0)  # the access of a write to what it writes into: it keeps the rest, it does not read
 
 
 @dataclass(slots=True)
@@ -268,7 +269,7 @@ class _Fuser:
     # -- pointwise --------------------------------------------------------------------------------------------------
     def _place_pointwise(self, val: Val, root: Val, through: View, dest: View) -> None:
         reads = self._reads(root, through) if root is not val else leaves(root, through, self.stored)
-        base = [(val.args[0][0], _ANYWHERE)] if val.kind == "write" else []
+        base = [(val.args[0][0], BASE)] if val.kind == "write" else []
         for group in self._candidates(reads, through.shape):
             space = self._alignment(group, through.shape, reads)
             if space is None:
@@ -375,7 +376,7 @@ class _Fuser:
         if val.kind == "write":
             group.reads.add(val.args[0][0])
             self._depend(group, [val.args[0][0]])
-            group.accesses.setdefault(val.args[0][0], set()).add(_ANYWHERE)
+            group.accesses.setdefault(val.args[0][0], set()).add(BASE)
         for leaf, view in reads:
             group.accesses.setdefault(leaf, set()).add(view)
             self._depend(group, [leaf])

@@ -14,18 +14,11 @@ from ..settings import settings
 from .ir import Val
 from .node import Call, Node, Storage, leaf
 from .plan import Plan, lower_log
+from .provided import Capture
 from .spec import Spec, spec
 
 _MAX_NODES = 3000  # pending calls before a flush happens by itself
 _MAX_PLANS = 4096
-
-
-class Recording:
-    """What the flushes of a captured call did: filled while ``DeviceLog.recording`` is set."""
-
-    def __init__(self) -> None:
-        self.flushes: list[tuple[Plan, list[Node], list[Node], list, tuple]] = []
-        self.reads = 0
 
 
 class DeviceLog:
@@ -44,7 +37,7 @@ class DeviceLog:
         self.hits = 0
         self.misses = 0
         self.launches = 0
-        self.recording: Recording | None = None
+        self.recording: Capture | None = None
         self._runtime: opencl.Runtime | None = None
         self._arena: opencl.Buffer | None = None
         self._fault: opencl.Buffer | None = None
@@ -79,7 +72,10 @@ class DeviceLog:
         runtime = self.runtime
         buffer = runtime.memory.idle_buffer(array.nbytes) or runtime.memory.alloc(array.nbytes)
         runtime.queue.write(buffer, 0, array, fresh=True)
-        return leaf(buffer, dtype, self.device, array.size)
+        node = leaf(buffer, dtype, self.device, array.size)
+        if self.recording is not None:
+            self.recording.made.add(node)
+        return node
 
     # -- running ----------------------------------------------------------------------------------------------------
     def flush(self) -> None:
@@ -279,6 +275,13 @@ def log_of(device: Device) -> Any:
 
 
 _open: weakref.WeakSet[DeviceLog] = weakref.WeakSet()
+
+
+def flush_all() -> None:
+    """Enqueue what is pending on every device in use (waits for nothing)."""
+    for log in _open:
+        if log.recording is None:
+            log.flush()
 
 
 def open_logs() -> list[DeviceLog]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .fuse import Group
+from .fuse import BASE, Group
 from .ir import Val
 
 _ALIGN = 128
@@ -63,7 +63,7 @@ class MemoryPlan:
         if val.kind == "write" or (val.kind == "kernel" and val.attrs.inplace):
             base = val.args[0][0]
             if not (base.kind == "const" and base.attrs is None):
-                if self._dead_after(base, t) and self._adopt(val, base, t):
+                if self._dead_after(base, t) and _alone(val, base, group) and self._adopt(val, base, t):
                     return
                 slot = self._fresh(val, t)
                 self.copies.setdefault(t, []).append(Copy(self.slots[base], slot, nbytes(val)))
@@ -116,6 +116,14 @@ class MemoryPlan:
                 if self._dead_after(source, t) and source not in group.maps and self._adopt(val, source, t):
                     return True
         return False
+
+
+def _alone(val: Val, base: Val, group: Group) -> bool:
+    """Whether a kernel that writes into ``base`` reads no element of it that another of its work-items may change."""
+    if group.native is not None:
+        return all(v is not base for v, _ in val.args[val.attrs.inplace :])
+    others = group.accesses[base] - {BASE}
+    return not others or (group.pure and others == {next(m.dest for m in group.members if m.val is val)})
 
 
 def made(group: Group) -> list[Val]:

@@ -95,6 +95,11 @@ class Storage:
         node.owner = weakref.ref(self)
         self.version += 1
 
+    @staticmethod
+    def reference(storage: Storage) -> weakref.ref[Storage]:
+        """What ``Node.owner`` holds."""
+        return weakref.ref(storage)
+
     @property
     def dtype(self) -> dtypes.dtype:
         """Element type the memory was made with."""

@@ -149,14 +149,27 @@ class Plan:
 
     def run(self, ins: list, scalars: list, arena: Any) -> list:
         """Enqueue everything; returns the output buffers."""
+        outs = self.buffers(ins)
+        self.launch(ins, outs, scalars, arena)
+        return outs
+
+    def buffers(self, ins: list, reuse: list | None = None) -> list:
+        """Buffers for the outputs: donated inputs, those of ``reuse`` that are not None, else new ones."""
         alloc = self.runtime.memory.alloc
-        outs = [alloc(size) if donor is None else ins[donor] for size, donor in self.outs]
+        if reuse is None:
+            return [alloc(size) if donor is None else ins[donor] for size, donor in self.outs]
+        return [
+            (old if old is not None else alloc(size)) if donor is None else ins[donor]
+            for (size, donor), old in zip(self.outs, reuse)
+        ]
+
+    def launch(self, ins: list, outs: list, scalars: list, arena: Any) -> None:
+        """Enqueue all steps."""
         self.runs += 1
         if self.mergeable and self.runs > _MERGE_AFTER:
             self._merge()
         for step in self.steps:
             step.run(self, ins, outs, arena, scalars)
-        return outs
 
     # -- places -----------------------------------------------------------------------------------------------------
     @staticmethod

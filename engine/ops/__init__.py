@@ -8,9 +8,14 @@ from ..autograd.backward import Ops
 from . import (
     activation,
     arithmetic,
+    attention,
+    conv,
     creation,
+    cross_entropy,
     distance,
+    dropout,
     elementary,
+    embedding,
     factories,
     floats,
     indexing,
@@ -18,18 +23,20 @@ from . import (
     loss,
     matmul,
     movement,
+    norm,
+    pad,
+    pool,
     random_ops,
     reduce,
     scan,
     scattering,
     search,
     select,
+    sort,
     ternary,
     triangular,
     views,
 )
-from . import attention, conv, cross_entropy, dropout, embedding, norm, pad, pool  # isort: skip
-from . import pending  # isort: skip
 from .op import out_of, registry
 
 Ops.cast = creation.cast

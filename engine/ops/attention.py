@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from .. import dtypes
 from ..autograd.variable import Tensor
@@ -10,20 +11,37 @@ from ..graph.spec import Spec
 from .creation import arange_of
 from .dropout import dropout
 from .matmul import matmul
-from .op import function, scalar_type_name
-from .reduce import softmax
+from .op import Op, function, scalar_type_name
+from .pointwise import compute
+from .reduce import _softmax_back, softmax
+
+
+def _safe_lower(b: Any, x: Any) -> Any:
+    """softmax along the last dimension, zero where all is -inf."""
+    v = compute(x)
+    top = b.max(v, [v.ndim - 1], True)
+    empty = b.eq(top, -math.inf)
+    e = b.exp(v - b.where(empty, 0.0, top))
+    return b.where(empty, 0.0, e / b.sum(e, [v.ndim - 1], True)).cast(x.dtype)
+
+
+_safe_softmax = Op(
+    "_safe_softmax", lambda x: (tuple(x.shape), x.dtype), _safe_lower,
+    lambda ctx, g: (_softmax_back((g, ctx.outputs[0]), (ctx.specs[0].ndim - 1,)),), saves_out=(0,),
+)  # fmt: skip
 
 
 def _check(q: Spec, k: Spec, v: Spec, mask: Tensor | None, is_causal: bool) -> None:
     if min(q.ndim, k.ndim, v.ndim) < 2:
         raise RuntimeError(
-            f"Both query, key and value must be at least 2 dimensional, but got query dim: {q.ndim}, key dim: {k.ndim}, "
-            f"value dim: {v.ndim} instead"
+            f"Both query, key and value must be at least 2 dimensional, but got query dim: {q.ndim}, key dim: "
+            f"{k.ndim}, value dim: {v.ndim} instead"
         )
     if not q.dtype is k.dtype is v.dtype:
         names = [f"{n}.dtype: {s.dtype}" for n, s in (("query", q), ("key", k), ("value", v))]
         raise RuntimeError(
-            f"Expected query, key, and value to have the same dtype, but got {names[0]} {names[1]} and {names[2]} instead."
+            f"Expected query, key, and value to have the same dtype, but got {names[0]} {names[1]} and {names[2]} "
+            f"instead."
         )
     if mask is None:
         return
@@ -66,9 +84,9 @@ def scaled_dot_product_attention(
     """softmax(query key^T * scale + mask) value (Vaswani et al. 2017).
 
     Shapes: query (..., L, E), key (..., S, E), value (..., S, Ev), result (..., L, Ev); leading dimensions broadcast.
-    ``attn_mask`` (broadcastable to (..., L, S)): True where a key takes part, or numbers to add. ``is_causal``: position
-    i sees keys up to i. ``scale`` defaults to 1 / sqrt(E). ``enable_gqa``: fewer heads (dimension -3) of key and value.
-    Rows that see no key are zero.
+    ``attn_mask`` (broadcastable to (..., L, S)): True where a key takes part, or numbers to add. ``is_causal``:
+    position i sees keys up to i. ``scale`` defaults to 1 / sqrt(E). ``enable_gqa``: fewer heads (dimension -3) of key
+    and value. Rows that see no key are zero.
     """
     q, k, v = query._spec, key._spec, value._spec
     _check(q, k, v, attn_mask, is_causal)
@@ -86,10 +104,7 @@ def scaled_dot_product_attention(
         scores = scores + attn_mask.to(q.dtype)
     if hidden is not None:
         scores = scores.masked_fill(hidden, float("-inf"))
-    weights = softmax(scores, -1)
-    if hidden is not None and not is_causal:
-        # softmax over nothing is NaN: such rows are zero.
-        weights = weights.masked_fill(hidden, 0.0)
+    weights = softmax(scores, -1) if attn_mask is None else _safe_softmax((scores,))
     if dropout_p:
         weights = dropout(weights, dropout_p, True)
     return matmul(weights, value)

@@ -11,6 +11,7 @@ from ..graph.spec import Spec
 from .creation import arange_of, cast
 from .indexing import _gather_positions
 from .loss import legacy_reduction, reduce_loss
+from .on_host import host_values
 from .op import Op, function, scalar_type_name
 from .pointwise import check_kind, compute, wide
 from .reduce import log_softmax, softmax
@@ -70,15 +71,12 @@ def _check_weight(x: Spec, weight: Tensor | None) -> None:
 
 def _check_range(target: Tensor, classes: int, ignore: int) -> None:
     """Raise at once for a class out of range where the target is on the host (the device checks it otherwise)."""
-    held = target._storage
-    if held.host_fresh and held.version == 0 and held.node.buffer is not None and target._spec.numel:
-        raw = held.node.buffer.host_array()
-        if raw is None:
-            return
-        values = raw[: held.node.size * held.dtype.itemsize].view(held.dtype.numpy)
-        bad = values[((values < 0) | (values >= classes)) & (values != ignore)]
-        if bad.size:
-            raise IndexError(f"Target {int(bad[0])} is out of bounds.")
+    values = host_values(target)
+    if values is None:
+        return
+    bad = values[((values < 0) | (values >= classes)) & (values != ignore)]
+    if bad.size:
+        raise IndexError(f"Target {int(bad[0])} is out of bounds.")
 
 
 def _picked(b: Any, x: Any, t: Any, ignore: int) -> tuple[Any, Any, Any]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .creation import cast
-from .indexing import checked, host_check, scatter_rows
+from .indexing import scatter_rows
+from .on_host import host_values
 from .op import Op, function, scalar_type_name
 from .pointwise import compute
 
 
 def _rows(b: Any, index: Any, table: int) -> Any:
-    return checked(b, index.reshape((index.size,)), table)
+    """The indices in one dimension, checked on the device: negative ones are errors here."""
+    return b.pw("check", index.cast(dtypes.int64).reshape((index.size,)), b.const(table, dtypes.int64))
 
 
 def _lower(b: Any, weight: Any, index: Any, padding: int, by_freq: bool) -> Any:
@@ -94,17 +95,8 @@ def embedding(
     """
     w, index = weight._spec, indices._spec
     _check(w, index)
-    host_check_unsigned(indices, w.shape[0])
+    values = host_values(indices)
+    if values is not None and (values.min() < 0 or values.max() >= w.shape[0]):
+        raise IndexError("index out of range in self")
     padding = padding_idx if padding_idx >= 0 else -1
     return _embedding((weight, indices), (padding, bool(scale_grad_by_freq)))
-
-
-def host_check_unsigned(indices: Tensor, rows: int) -> None:
-    """Raise IndexError at once where the indices are on the host; negative ones are out of range too."""
-    try:
-        host_check(indices, rows, 0)
-    except IndexError:
-        raise IndexError("index out of range in self") from None
-
-
-__all__ = ["embedding", "prod"]

@@ -137,7 +137,8 @@ def _sizes(value: Any, n: int, name: str, argument: str) -> Sizes:
         if len(out) != n:
             if n == 1:
                 raise RuntimeError(
-                    f"{name}() {argument} must be an int, list of ints or tuple of ints of size 1 but got size {len(out)}"
+                    f"{name}() {argument} must be an int, list of ints or tuple of ints of size 1 but got size "
+                    f"{len(out)}"
                 )
             raise RuntimeError(f"{name}: {argument} must either be a single int, or a tuple of {_WORDS[n]}")
         return out
@@ -166,7 +167,8 @@ def _problem(
             raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
         if p > ((k - 1) * d + 1) // 2:
             raise RuntimeError(
-                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
+                f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and "
+                f"dilation={d}"
             )
     problem = library.PoolProblem(0, tuple(x.shape[x.ndim - n :]), kernel, steps, pads, spread, bool(ceil_mode), **more)
     out = problem.out_size
@@ -225,14 +227,24 @@ def _publish_max(n: int) -> None:
     allow = "iuf" if n > 1 else "f"
 
     def with_indices(
-        input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+        input: Tensor,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
     ) -> tuple[Tensor, Tensor]:
         x = input._spec
         check_kind(name, x.dtype, allow)
         return op((input,), (_problem(name, x, n, kernel_size, stride, padding, dilation, ceil_mode),))
 
     def values(
-        input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+        input: Tensor,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
     ) -> Tensor:
         x = input._spec
         check_kind(name, x.dtype, allow)
@@ -295,7 +307,7 @@ def _publish_avg(n: int) -> None:
     public = average1d if n == 1 else average
     public.__name__ = public.__qualname__ = name
     public.__doc__ = (
-        "Means over windows. ``count_include_pad``: zeros of the padding count; ``divisor_override`` replaces the count."
+        "Means over windows. ``count_include_pad``: padding counts as zeros; ``divisor_override`` replaces the count."
     )
     adaptive.__name__ = adaptive.__qualname__ = adaptive_name
     adaptive.__doc__ = "Means over ``output_size`` nearly equal windows."

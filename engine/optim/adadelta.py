@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .. import ops
 from ..tensor import Tensor
+from . import expr
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_lr, check_not_negative, is_active
 
@@ -28,7 +28,7 @@ def adadelta_rule(
     if decay:
         g = g + weight_decay * p
     square_avg = rho * square_avg + mix * g * g
-    delta = ops.sqrt(acc_delta + eps) / ops.sqrt(square_avg + eps) * g
+    delta = expr.sqrt(acc_delta + eps) / expr.sqrt(square_avg + eps) * g
     acc_delta = rho * acc_delta + mix * delta * delta
     return p - lr * delta, square_avg, acc_delta
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import ops
 from ..tensor import Tensor
+from . import expr
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_lr, check_not_negative, is_active
 
@@ -25,7 +26,7 @@ def adagrad_rule(
     if decay:
         g = g + weight_decay * p
     total = total + g * g
-    return p - step_size * g / (ops.sqrt(total) + eps), total
+    return p - step_size * g / (expr.sqrt(total) + eps), total
 
 
 class Adagrad(RuleOptimizer):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .. import ops
 from ..tensor import Tensor
+from . import expr
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_betas, check_lr, check_not_negative, is_active, root
 
@@ -41,9 +41,9 @@ def adam_rule(
     m = m + mix1 * (g - m)
     v = beta2 * v + mix2 * g * g
     if vmax is None:
-        return p - step_size * m / (ops.sqrt(v) / bias_correction2_sqrt + eps), m, v
-    vmax = ops.maximum(vmax, v)
-    return p - step_size * m / (ops.sqrt(vmax) / bias_correction2_sqrt + eps), m, v, vmax
+        return p - step_size * m / (expr.sqrt(v) / bias_correction2_sqrt + eps), m, v
+    vmax = expr.maximum(vmax, v)
+    return p - step_size * m / (expr.sqrt(vmax) / bias_correction2_sqrt + eps), m, v, vmax
 
 
 class Adam(RuleOptimizer):

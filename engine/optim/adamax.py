@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .. import ops
 from ..tensor import Tensor
+from . import expr
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_betas, check_lr, check_not_negative, is_active
 
@@ -28,7 +28,7 @@ def adamax_rule(
     if decay:
         g = g + weight_decay * p
     m = m + mix1 * (g - m)
-    u = ops.maximum(beta2 * u, ops.abs(g) + eps)
+    u = expr.maximum(beta2 * u, expr.absolute(g) + eps)
     return p - step_size * m / u, m, u
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..dtypes import float32
 from ..tensor import Tensor
+from . import expr
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_betas, check_lr, check_not_negative, is_active
 from .state import ParamState
@@ -44,7 +44,7 @@ def nadam_rule(
         g = g + weight_decay * p
     m = m + mix1 * (g - m)
     v = beta2 * v + mix2 * g * g
-    scale = ops.sqrt(v / bias_correction2) + eps
+    scale = expr.sqrt(v / bias_correction2) + eps
     return p - grad_step * g / scale - momentum_step * m / scale, m, v
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 from ..dtypes import float32
+from ..graph.log import flush_all
 from ..tensor import Tensor
 from .hooks import (
     HookHandle,
@@ -149,6 +150,7 @@ class Optimizer:
                 result = func(*whole, **kwargs)
             for hook in chain(self._optimizer_step_post_hooks.values(), global_step_hooks.post.values()):
                 hook(self, (self, *args), kwargs)
+            flush_all()
             return result
 
         return wrapper

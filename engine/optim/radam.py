@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from .. import ops
 from ..tensor import Tensor
+from . import expr
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_betas, check_lr, check_not_negative, is_active
 
@@ -43,7 +43,7 @@ def radam_rule(
         g = g + weight_decay * p
     m = m + mix1 * (g - m)
     v = beta2 * v + mix2 * g * g
-    p = p - rectified_size * m / (ops.sqrt(v) + eps) if rectified else p - step_size * m
+    p = p - rectified_size * m / (expr.sqrt(v) + eps) if rectified else p - step_size * m
     return p, m, v
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .. import ops
 from ..tensor import Tensor
+from . import expr
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_lr, check_not_negative, is_active
 
@@ -40,7 +40,7 @@ def rmsprop_rule(
         mean = more[-1] + mix * (g - more[-1])
         spread = square_avg - mean * mean
         state = (square_avg, mean)
-    scale = ops.sqrt(spread) + eps
+    scale = expr.sqrt(spread) + eps
     if not has_momentum:
         return p - lr * g / scale, *state
     buf = momentum * more[0] + g / scale

@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import ops
 from ..tensor import Tensor
+from . import expr
 from .optimizer import ParamsT
 from .rule_optimizer import RuleOptimizer, check_lr
 
@@ -28,10 +29,10 @@ def rprop_rule(
         g = -g
     agreement = g * prev
     turned = agreement < 0
-    size = ops.where(turned, size * eta_minus, ops.where(agreement > 0, size * eta_plus, size))
-    size = ops.where(size < size_min, size_min, ops.where(size > size_max, size_max, size))
-    g = ops.where(turned, 0.0, g)
-    p = ops.where(g > 0, p - size, ops.where(g < 0, p + size, p))
+    size = expr.where(turned, size * eta_minus, expr.where(agreement > 0, size * eta_plus, size))
+    size = expr.where(size < size_min, size_min, expr.where(size > size_max, size_max, size))
+    g = expr.where(turned, 0.0, g)
+    p = expr.where(g > 0, p - size, expr.where(g < 0, p + size, p))
     return p, g, size
 
 

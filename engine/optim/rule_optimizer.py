@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from .. import ops
 from ..autograd import enable_grad, no_grad
+from ..graph.provided import Capture, Source, Stale, provide
 from ..tensor import Tensor
 from .optimizer import Optimizer
 from .rule import Rule, apply_rule, as_scalar
@@ -117,6 +118,11 @@ class RuleOptimizer(Optimizer):
 
     def _apply(self, params: list, grads: list, states: list, group: dict[str, Any], key: tuple) -> None:
         scalars = {name: as_scalar(value) for name, value in self._scalars(group, *key).items()}
+        if Capture.active is not None:
+            source = _StepNumbers(self, params, group, key, tuple(scalars))
+            for i, (name, value) in enumerate(scalars.items()):
+                if not isinstance(value, Tensor):
+                    scalars[name] = provide(value, source, i)
         apply_rule(self.rule, params, grads, states, scalars, self._flags(group, *key))
 
     def _adopt(self, p: Tensor, held: dict[str, Any], group: dict[str, Any]) -> ParamState:
@@ -172,3 +178,27 @@ class RuleOptimizer(Optimizer):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         if not all(p.is_floating_point() for p, _ in self._all_params()):
             raise RuntimeError("`fused=True` requires all the params to be floating point Tensors")
+
+
+class _StepNumbers(Source):
+    """The host's part of a captured update: counts the step and works out its numbers."""
+
+    def __init__(self, optimizer: RuleOptimizer, params: list, group: dict, key: tuple, names: tuple) -> None:
+        self.optimizer = optimizer
+        self.params = list(params)
+        self.group = group
+        self.flags = optimizer._flags(group, *key)
+        self.names = names
+
+    def refresh(self) -> tuple:
+        optimizer, group = self.optimizer, self.group
+        states = [optimizer.state[p] for p in self.params if type(optimizer.state.get(p)) is ParamState]
+        counted = [(h, h.get()) for s in states for h in s.host.values()]
+        keys = {optimizer._advance(s, group, p) for s, p in zip(states, self.params)} or {(False,)}
+        key = keys.pop()
+        if keys or optimizer._flags(group, *key) != self.flags:
+            for host, value in counted:
+                host.set(value)
+            raise Stale
+        numbers = optimizer._scalars(group, *key)
+        return tuple(as_scalar(numbers[name]) for name in self.names)

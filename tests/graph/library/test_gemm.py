@@ -257,7 +257,7 @@ def test_choice_and_tuning():
                 for a, b in (((k, 1), (n, 1)), ((k, 1), (1, k)), ((1, m), (n, 1))):
                     calls = gemm_calls(caps, "float32", 1, m, n, k, (0, *a), (0, *b), n, 0)
                     programs.update(call.options for call in calls)
-    assert len(programs) <= 14, programs
+    assert len(programs) <= 16, programs
 
 
 def test_operands_and_work():

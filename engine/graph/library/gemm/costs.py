@@ -36,7 +36,7 @@ class CpuClass:
 
 CLASSES = {
     # AVX-512: 8 x 32 and 8 x 48 reach the peak from packed panels; 32 registers
-    16: CpuClass(8, (5.2, 8.8, 12.6)),
+    16: CpuClass(8, (5.2, 8.8, 12.3)),
     # AVX2: 6 x 16 is the only full-speed tile of 16 registers
     8: CpuClass(6, (4.6, 6.4)),
     # SSE, NEON and unknown
@@ -109,8 +109,9 @@ def block_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> float
     tile = cls.tile[v.nv - 1]
     if v.in_place:
         tile *= 1.0 + _in_place_penalty(cls, rows, min(k, v.kc), a_step, size)
-    if min(k, v.kc) * v.nv * v.vw * size > 40_000:  # the panel of B leaves L1
-        tile *= 1.04
+    panel = min(k, v.kc) * v.nv * v.vw * size
+    if panel > 50_000:  # the panel of B leaves L1
+        tile *= 1.04 if panel < 100_000 else 1.1
     if not v.in_place and rows * min(k, v.kc) * size > 400_000:  # A takes too much of L2
         tile *= 1.04
     work = panels * strips * (k * tile + cls.tile_call * slices)
@@ -130,10 +131,12 @@ def block_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> float
 
 def vector_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> float:
     rows = p.n if p.m <= v.mr else p.m
-    chunk = min(rows, v.nc)
+    chunk, size = min(rows, v.nc), p.element.storage_size
     # bound by loads of the matrix: about one vector in three cycles
     work = chunk * p.k / v.vw * (3.0 + 0.5 * v.mr) * (1.0 if v.method == "dot" else 1.15) * _conversion(p)
-    work += p.k * v.mr * 0.3 + chunk * (60.0 if v.method == "dot" else 4.0)
+    work += p.k * v.mr * 0.3 + chunk * 20.0
+    if v.method == "axpy" and chunk * size < 4096:  # short pieces of rows defeat the prefetchers
+        work *= 1.0 + 0.15 * (4096 / (chunk * size) - 1.0)
     return _makespan(cls, caps, _ceil(rows, v.nc) * p.batch, work)
 
 

@@ -80,27 +80,39 @@ def _block(caps: DeviceCaps, p: Problem, method: str) -> Iterator[Variant]:
     vw = vector_width(caps, element)
     m, n = (p.m, p.n) if method == "block" else (p.n, p.m)
     in_place = not element.narrow and (p.a_rowwise if method == "block" else p.b_columnwise)
-    nv = 1 if n <= vw else 2
-    nr = nv * vw
-    size = buffers(caps, element, nr)
-    for depth in (256, 768) if p.k > 256 and in_place else (256,):
-        kc = ceil_div(max(p.k, 1), ceil_div(max(p.k, 1), min(depth, size.b // nr)))
-        for mc in _shares(m, cls.mr, 768):
-            for nc in _shares(n, nr, 1024):
+    for nv in (1,) if n <= vw else range(2, len(cls.tile) + 1):
+        nr = nv * vw
+        size = buffers(caps, element, nr)
+        for depth in (256, 768) if p.k > 256 and in_place else (256,):
+            kc = ceil_div(max(p.k, 1), ceil_div(max(p.k, 1), min(depth, size.b // nr)))
+            for mc, nc in _blocks(caps, p, m, n, cls.mr, nr):
+                whole = mc >= m and nc >= n
                 if element.narrow and mc * nc > size.c:
-                    continue
-                groups = ceil_div(m, mc) * ceil_div(n, nc) * p.batch
-                if groups > 64 * caps.compute_units and (mc < 128 or nc < 256) and mc < m and nc < n:
                     continue
                 for place in (False, True) if in_place else (False,):
                     if not place and mc * kc > size.a:
                         continue
-                    for batches in _batch_shares(caps, p.batch) if mc >= m and nc >= n else [1]:
+                    for batches in _batch_shares(caps, p.batch) if whole else [1]:
                         yield Variant(method, vw, cls.mr, nv, mc, nc, kc, place, 1, batches)
-                    if groups < 2 * caps.compute_units and p.k >= 512 and not element.narrow:
-                        for splits in (caps.compute_units, 2 * caps.compute_units):
-                            if p.k // splits >= 128:
-                                yield Variant(method, vw, cls.mr, nv, mc, nc, kc, place, splits)
+                    for splits in _splits(caps, p, ceil_div(m, mc) * ceil_div(n, nc)):
+                        yield Variant(method, vw, cls.mr, nv, mc, nc, kc, place, splits)
+
+
+def _blocks(caps: DeviceCaps, p: Problem, m: int, n: int, mr: int, nr: int) -> Iterator[tuple[int, int]]:
+    """Block sizes that give each compute unit no more than some tens of groups, unless the matrices are huge."""
+    for mc in _shares(m, mr, 768):
+        for nc in _shares(n, nr, 1024):
+            groups = ceil_div(m, mc) * ceil_div(n, nc) * p.batch
+            large = mc >= min(m, 128) and nc >= min(n, 256)
+            if large or groups <= 16 * caps.compute_units:
+                yield mc, nc
+
+
+def _splits(caps: DeviceCaps, p: Problem, groups: int) -> list[int]:
+    """Numbers of slices of k worth trying when there are few blocks."""
+    if groups * p.batch >= 2 * caps.compute_units or p.k < 512 or p.element.narrow:
+        return []
+    return [s for s in (caps.compute_units, 2 * caps.compute_units) if p.k // s >= 128]
 
 
 def _vector(caps: DeviceCaps, p: Problem) -> Iterator[Variant]:
