@@ -59,7 +59,8 @@ static ushort from_ct(float f) {
 static float to_ct(ushort h) { return as_float((uint)h << 16); }
 static ushort from_ct(float f) {
   uint bits = as_uint(f);
-  return (ushort)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+  uint rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return (ushort)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
 }
 #else
 #define to_ct(x) ((CT)(x))
@@ -340,7 +341,8 @@ static void store_part(CSPACE CT *c, const CT *tile, long rows, long cols, long 
 #define RUN 32
 
 static void tile_panel(__local const CT *ap, __local const CT *bp, long kk, CSPACE CT *c, long rows, long cols,
-                       long c_rs, long c_cs, int first, __global const ST *next, long share, long row_step, long run_step) {
+                       long c_rs, long c_cs, int first, __global const ST *next, long share, long row_step,
+                       long run_step) {
   CSPACE const CT *cf = c;
   ROWS(DECLARE)
   for (long left = kk; left > 0; left -= RUN) {
@@ -368,8 +370,9 @@ static void tile_panel(__local const CT *ap, __local const CT *bp, long kk, CSPA
 }
 
 #ifndef NARROW
-static void tile_rows(__global const CT *a, long a_rs, __local const CT *bp, long kk, CSPACE CT *c, long rows, long cols,
-                      long c_rs, long c_cs, int first, __global const ST *next, long share, long row_step, long run_step) {
+static void tile_rows(__global const CT *a, long a_rs, __local const CT *bp, long kk, CSPACE CT *c, long rows,
+                      long cols, long c_rs, long c_cs, int first, __global const ST *next, long share, long row_step,
+                      long run_step) {
   CSPACE const CT *cf = c;
   ROWS(DECLARE)
   ROWS(A_POINTER)
@@ -446,7 +449,8 @@ __kernel KATTR void eng_gemm_block(__global const ST *restrict a, long a_offset,
 #else
           __global CT *ct = cb + i * c_rs + j * c_cs;
           if (in_place)
-            tile_rows(ab + i * a_rs + k0, a_rs, bp, kk, ct, rows, cols, c_rs, c_cs, first, next, share, row_step, run_step);
+            tile_rows(ab + i * a_rs + k0, a_rs, bp, kk, ct, rows, cols, c_rs, c_cs, first, next, share, row_step,
+                      run_step);
           else
             tile_panel(ap + i * kk, bp, kk, ct, rows, cols, c_rs, c_cs, first, next, share, row_step, run_step);
 #endif

@@ -47,7 +47,8 @@ static ushort from_ct(float f) {
 static float to_ct(ushort h) { return as_float((uint)h << 16); }
 static ushort from_ct(float f) {
   uint bits = as_uint(f);
-  return (ushort)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+  uint rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return (ushort)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
 }
 #else
 #define to_ct(x) ((CT)(x))
@@ -56,8 +57,8 @@ static ushort from_ct(float f) {
 
 #define MIN(x, y) ((x) < (y) ? (x) : (y))
 
-// MV vectors x of k elements meet a matrix w of `rows` outputs; y[v][r] is written at v * y_vs + r * y_rs. A group takes
-// `chunk` outputs. Pieces of x are converted into local memory first. by_row: the vectors are rows of C and the outputs
+// MV vectors x of k elements meet a matrix w of `rows` outputs; y[v][r] is written at v * y_vs + r * y_rs. A group
+// takes `chunk` outputs. Pieces of x are converted into local memory first. by_row: the vectors are rows of C and the outputs
 // its columns (the other way round otherwise).
 #if MV == 1
 #define VECTORS(X, i) X(i, 0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING
 
 from . import (
     amp,
     autograd,
     backends,
+    cpu,
     cuda,
     data,
     errors,
@@ -17,10 +20,29 @@ from . import (
     optim,
     random,
     serialization,
+    types,
     utils,
     version,
 )
 from .amp import GradScaler, autocast
+from .amp.state import (
+    autocast_decrement_nesting,
+    autocast_increment_nesting,
+    clear_autocast_cache,
+    get_autocast_cpu_dtype,
+    get_autocast_dtype,
+    get_autocast_gpu_dtype,
+    is_autocast_cache_enabled,
+    is_autocast_cpu_enabled,
+    is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_cpu_dtype,
+    set_autocast_cpu_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
+    set_autocast_gpu_dtype,
+)
+from .as_torch import install_as_torch
 from .autograd import (
     enable_grad,
     inference_mode,
@@ -28,6 +50,20 @@ from .autograd import (
     is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
+)
+from .controls import (
+    are_deterministic_algorithms_enabled,
+    get_deterministic_debug_mode,
+    get_float32_matmul_precision,
+    get_num_interop_threads,
+    get_num_threads,
+    is_deterministic_algorithms_warn_only_enabled,
+    set_deterministic_debug_mode,
+    set_float32_matmul_precision,
+    set_flush_denormal,
+    set_num_interop_threads,
+    set_num_threads,
+    use_deterministic_algorithms,
 )
 from .device import device, get_default_device, set_default_device
 from .dtypes import (
@@ -60,6 +96,23 @@ from .formatting import set_printoptions
 from .graph.spec import Size
 from .layout import channels_last, channels_last_3d, contiguous_format, layout, memory_format, preserve_format, strided
 from .ops import *
+from .ops.op import top_level
+from .queries import (
+    get_device_module,
+    is_complex,
+    is_conj,
+    is_floating_point,
+    is_inference,
+    is_neg,
+    is_nonzero,
+    is_same_size,
+    is_signed,
+    is_storage,
+    is_tensor,
+    numel,
+    result_type,
+    typename,
+)
 from .random import (
     Generator,
     default_generator,
@@ -74,6 +127,9 @@ from .serialization import load, save
 from .settings import settings as config
 from .tensor import LEGACY_TYPES, Tensor, UntypedStorage
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .compiler import compile
 
 float = float32
 double = float64

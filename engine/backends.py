@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 
-class _Flags:
-    """A namespace of flags that may be set freely, with an ``is_available`` that says False."""
+class _Flags(ModuleType):
+    """A module of flags that may be set freely, with an ``is_available`` that says False."""
 
     def __init__(self, **values: Any) -> None:
+        super().__init__(__name__)
         self.__dict__.update(values)
 
     def is_available(self) -> bool:
@@ -61,3 +64,14 @@ class _Cpu(_Flags):
 
 
 cpu = _Cpu()
+
+
+def _publish() -> None:
+    """``import torch.backends.cudnn as cudnn`` finds the flags as modules."""
+    for name, value in list(globals().items()):
+        if isinstance(value, _Flags):
+            value.__name__ = f"{__name__}.{name}"
+            sys.modules[value.__name__] = value
+
+
+_publish()

@@ -6,7 +6,7 @@ torch's names (aliases included) and `from engine.dtypes import bool, int, float
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -299,11 +299,16 @@ def can_cast(from_: dtype, to: dtype) -> bool:
 class DefaultDtype:
     """Holder of the default floating-point dtype; the module's one instance is `default`."""
 
-    __slots__ = ("_complex", "_float")
+    __slots__ = ("_complex", "_float", "_watchers")
 
     def __init__(self) -> None:
         self._float = float32
         self._complex = complex64
+        self._watchers: list[Callable[[], None]] = []
+
+    def before_change(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher()`` each time before another default is set: for caches of what follows from it."""
+        self._watchers.append(watcher)
 
     def get(self) -> dtype:
         """Dtype of Python floats and of tensors made without a dtype."""
@@ -319,6 +324,9 @@ class DefaultDtype:
             raise TypeError("invalid dtype object: only floating-point types are supported as the default type")
         if not d.is_floating_point:
             raise TypeError("only floating-point types are supported as the default type")
+        if d is not self._float:
+            for watcher in self._watchers:
+                watcher()
         self._float = d
         self._complex = d.to_complex()
 
@@ -485,3 +493,15 @@ class iinfo:
 
     def __hash__(self) -> int:
         return hash(("iinfo", self.dtype))
+
+
+_SCALAR_TYPES = {
+    "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int8": "Char", "uint8": "Byte",
+    "int16": "Short", "int32": "Int", "int64": "Long", "bool": "Bool", "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64", "complex32": "ComplexHalf",
+}  # fmt: skip
+
+
+def scalar_type_name(dtype: dtype) -> str:
+    """"Float", "Long": how torch's messages call a dtype."""
+    return _SCALAR_TYPES[dtype.name]

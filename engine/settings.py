@@ -203,5 +203,21 @@ def scratch_folder() -> Path:
     return folder
 
 
+def hub_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where downloads are kept: ENGINE_HUB_DIR, else PyTorch's place, so that its files are found."""
+    environ = os.environ if environ is None else environ
+    own = environ.get("ENGINE_HUB_DIR")
+    if own:
+        return Path(own).expanduser()
+    home = environ.get("TORCH_HOME") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return Path(home).expanduser() / "hub"
+
+
+def let_children_import(folder: str) -> None:
+    """Make processes started from here find the modules in ``folder`` first."""
+    rest = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join((folder, rest) if rest else (folder,))
+
+
 _prepare_import()
 settings = Settings.from_env()

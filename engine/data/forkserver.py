@@ -20,6 +20,7 @@ import struct
 import sys
 from typing import Any
 
+from ..as_torch import restore_names
 from .channel import Channel
 from .workers import _enter_worker, worker_main
 
@@ -122,6 +123,7 @@ def _adopt(request: dict[str, Any]) -> None:
     """Take on the program's surroundings: what a fork of it would have."""
     sys.path[:] = request["sys_path"]
     sys.argv[:] = request["argv"]
+    restore_names(request["as_torch"])
     if dict(os.environ) != request["environ"]:
         os.environ.clear()
         os.environ.update(request["environ"])

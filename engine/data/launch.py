@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterable
 
+from ..as_torch import is_installed
 from .channel import CAN_PASS_FILES, Channel
 from .forkserver import PID, STATUS
 
@@ -54,6 +55,7 @@ class ForkServer:
             "argv": list(sys.argv),
             "environ": dict(os.environ),
             "cwd": os.getcwd(),
+            "as_torch": is_installed(),
             "modules": sorted(modules),
         }
         with self._lock:

@@ -12,11 +12,12 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from ..opencl import open_runtimes
+from ..as_torch import Names
 from .channel import Channel
 from .launch import HAS_SERVER, ServerProcess, join_all
 from .segments import SegmentTable
 from .transport import Payload, decode, dumps
-from .workers import DATA, ERROR, RESET, STOP, TASK, Job, worker_main
+from .workers import DATA, ERROR, RESET, STOP, TASK, Job, named_worker_main
 
 STOP_SECONDS = 5.0  # how long a worker may take to finish the sample it is at when it is told to stop
 _PICKLE_ERRORS = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError)
@@ -68,8 +69,8 @@ class WorkerPool:
         channel, theirs = Channel.pair()
         with theirs:
             if context is not None:
-                args = (theirs, worker_id, job if payload is None else None)
-                process: Any = context.Process(target=worker_main, args=args, daemon=True)
+                args = (Names(), theirs, worker_id, job if payload is None else None)
+                process: Any = context.Process(target=named_worker_main, args=args, daemon=True)
             else:
                 process = ServerProcess(worker_id, theirs, payload.modules)
             process.start()

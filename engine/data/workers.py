@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..as_torch import Names
 from ..graph import host
 from ..random import manual_seed
 from .channel import Channel, close_parent_ends
@@ -186,3 +187,8 @@ def worker_main(sock: socket.socket, worker_id: int, job: Job | None = None) -> 
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
+
+
+def named_worker_main(names: Names, sock: socket.socket, worker_id: int, job: Job | None = None) -> None:
+    """``worker_main`` in a new process; ``names`` comes first, as ``job`` may need "torch" to be found."""
+    worker_main(sock, worker_id, job)

@@ -15,6 +15,7 @@ from . import scalar
 from .ir import Val
 from .view import View, compose, is_contiguous, row_major
 
+_LONG = 80  # a value with several users and more work than this behind it is always kept
 _DEAR = 9  # recomputing up to this cost in a second kernel is cheaper than a store and a load
 _MAX_BUFFERS = 18  # of one generated kernel: parameters of a kernel may be bounded by 1024 bytes in all
 _IN_MEMORY = ("input", "kernel", "host", "output", "bitcast", "write")
@@ -108,7 +109,26 @@ def _forced(order: list[Val], outputs: list[Val]) -> set[Val]:
             stored.add(val.args[0][0])
         if val.kind in _IN_MEMORY:
             stored.add(val)
+    stored |= _long_chains(order, stored)
     return {v for v in stored if v.kind != "input" and not (v.kind == "const" and v.attrs is None)}
+
+
+def _long_chains(order: list[Val], stored: set[Val]) -> set[Val]:
+    """Values with several users whose computation has grown long: kept, or recurrences would be unrolled into each."""
+    users: dict[Val, int] = {}
+    for val in order:
+        for arg in {v for v, _ in val.args}:
+            users[arg] = users.get(arg, 0) + 1
+    kept: set[Val] = set()
+    cost: dict[Val, int] = {}
+    for val in order:
+        if val.inline and val not in stored:
+            total = _own_cost(val) + sum(cost.get(v, 0) for v, _ in val.args)
+            if total > _LONG and users.get(val, 0) > 1:
+                kept.add(val)
+                total = 0
+            cost[val] = total
+    return kept
 
 
 def leaves(root: Val, at: View, in_memory: set[Val], stop: dict[Val, View] | None = None) -> list[tuple[Val, View]]:
@@ -144,14 +164,16 @@ def leaves(root: Val, at: View, in_memory: set[Val], stop: dict[Val, View] | Non
     return found
 
 
+def _own_cost(val: Val) -> int:
+    if val.kind == "pw":
+        return 1 if val.fn == "cast" else scalar.lookup(val.fn).cost
+    return 3 if val.kind == "take" else 0
+
+
 def _cost(val: Val, memo: dict[Val, int], stored: set[Val]) -> int:
     known = memo.get(val)
     if known is None:
-        if val.kind == "pw":
-            own = 1 if val.fn == "cast" else scalar.lookup(val.fn).cost
-        else:
-            own = 3 if val.kind == "take" else 0
-        known = own + sum(_cost(v, memo, stored) for v, _ in val.args if v.inline and v not in stored)
+        known = _own_cost(val) + sum(_cost(v, memo, stored) for v, _ in val.args if v.inline and v not in stored)
         memo[val] = known
     return known
 
@@ -278,10 +300,13 @@ class _Fuser:
             into = compose(space, dest.shape, dest.strides, dest.offset)
             if at is None or into is None:
                 continue
-            try:
-                inside = self._reads(root, at) if root is not val else leaves(root, at, self.stored)
-            except Refused:
-                continue
+            if at == through:
+                inside = reads
+            else:
+                try:
+                    inside = self._reads(root, at) if root is not val else leaves(root, at, self.stored)
+                except Refused:
+                    continue
             if self._admits(group, [*inside, *base]):
                 group.members.append(Member(val, root, at, into))
                 self._enter(group, val, into if root is val else None, inside)

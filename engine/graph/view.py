@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -111,6 +112,7 @@ def reshape_strides(
     return tuple(reversed(out))
 
 
+@lru_cache(maxsize=1 << 16)  # planning asks for the same composition again and again
 def compose(outer: View, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> View | None:
     """Read through ``outer`` an array of ``shape`` whose own elements are read through ``(strides, offset)``.
 

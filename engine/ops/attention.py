@@ -93,7 +93,10 @@ def scaled_dot_product_attention(
     if enable_gqa:
         key, value = _repeated(key, q.shape[-3], "key"), _repeated(value, q.shape[-3], "value")
     factor = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
-    scores = matmul(query * factor, key.transpose(-2, -1))
+    if q.dtype.itemsize > 2:  # the factor joins the softmax's kernel
+        scores = matmul(query, key.transpose(-2, -1)) * factor
+    else:  # before the product, which might overflow
+        scores = matmul(query * factor, key.transpose(-2, -1))
     hidden = None
     if is_causal:
         rows = arange_of(0, q.shape[-2], 1, dtypes.int64, q.device).unsqueeze(1)

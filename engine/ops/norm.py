@@ -352,8 +352,9 @@ _batch_norm_eval = _Eval(
 def _running_lower(b: Any, old_mean: Any, old_var: Any, mean: Any, var: Any, momentum: Any, unbias: float) -> Any:
     """Both running statistics moved towards the batch's, instances (leading dimension of ``mean``) averaged."""
     size = old_mean.shape[0]
-    m = b.mean(mean.reshape((mean.size // size, size)), [0])
-    v = b.mean(var.reshape((var.size // size, size)), [0]) * unbias
+    m, v = (t.reshape((t.size // size, size)) for t in (mean, var))
+    m, v = (t.squeeze(0) if t.shape[0] == 1 else b.mean(t, [0]) for t in (m, v))
+    v = v * unbias
     keep = 1.0 - momentum
     new_mean = compute(old_mean) * keep + m * momentum
     new_var = compute(old_var) * keep + v * momentum

@@ -17,7 +17,8 @@ from .. import dtypes
 from ..autograd.function import FillBackward0, GradFn, Saved, edge_of, rebase
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor, make, view
-from ..graph.log import log_of
+from ..dtypes import scalar_type_name
+from ..graph.log import log_of, open_logs
 from ..graph.node import Call, Node, Storage, write_call
 from ..graph.spec import Spec, spec
 from ..graph.view import row_major
@@ -31,6 +32,27 @@ Out = tuple[tuple[int, ...], dtypes.dtype]
 def camel(name: str) -> str:
     """AddmmBackward0 style: words joined by underscores become capitals."""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_") if part)
+
+
+class _Resolutions:
+    """The caches of all ops. What they hold may follow from the default dtype (by way of Python numbers)."""
+
+    def __init__(self) -> None:
+        self.tables: list[dict] = []
+        dtypes.default.before_change(self.forget)
+
+    def add(self, table: dict) -> None:
+        self.tables.append(table)
+
+    def forget(self) -> None:
+        """Another default dtype is coming: run what was made under the present one and resolve anew."""
+        for log in open_logs():
+            log.flush()
+        for table in self.tables:
+            table.clear()
+
+
+_resolved = _Resolutions()
 
 
 class Op:
@@ -72,6 +94,7 @@ class Op:
         self.scalars = scalars
         self.differentiable = differentiable
         self.calls: dict[tuple, Call] = {}
+        _resolved.add(self.calls)
         self.grad_class = type(grad_name or f"{camel(name.lstrip('_'))}Backward0", (GradFn,), {"__slots__": ()})
 
     def __call__(self, tensors: Sequence[Tensor], static: tuple = (), scalars: tuple = ()) -> Any:
@@ -404,18 +427,6 @@ def check_inplace(x: Tensor, name: str) -> None:
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
                 "Please clone() the tensor before performing the operation."
             )
-
-
-_SCALAR_TYPES = {
-    "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int8": "Char", "uint8": "Byte",
-    "int16": "Short", "int32": "Int", "int64": "Long", "bool": "Bool", "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64", "complex32": "ComplexHalf",
-}  # fmt: skip
-
-
-def scalar_type_name(dtype: dtypes.dtype) -> str:
-    """"Float", "Long": how torch's messages call a dtype."""
-    return _SCALAR_TYPES[dtype.name]
 
 
 # -- publishing ---------------------------------------------------------------------------------------------------------------

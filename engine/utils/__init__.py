@@ -1,5 +1,5 @@
 """torch.utils: names of parts that live elsewhere in the library."""
 
-from . import data
+from . import _pytree, data, hooks, model_zoo
 
-__all__ = ["data"]
+__all__ = ["_pytree", "data", "hooks", "model_zoo"]

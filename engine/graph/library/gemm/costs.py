@@ -55,7 +55,7 @@ def _ceil(a: int, b: int) -> int:
 def _makespan(cls: CpuClass, caps: DeviceCaps, groups: int, group_cost: float) -> float:
     """Time until the last of equal groups is done."""
     cost = group_cost + cls.group
-    straggler = 0.1 * group_cost if groups > 1 else 0.0  # other work on the machine delays one of them
+    straggler = 0.2 * group_cost if groups > 1 else 0.0  # other work on the machine delays one of them
     return _ceil(groups, caps.compute_units) * cost + straggler + (cls.wake if groups > 1 else 0.0)
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import opencl, random
-from .device import device as Device
-from .errors import NoDeviceError
-from .errors import OutOfMemoryError as OutOfMemoryError
-from .graph.log import log_of, open_logs
+from .. import opencl, random
+from ..device import device as Device
+from ..errors import NoDeviceError
+from ..errors import OutOfMemoryError as OutOfMemoryError
+from ..graph.log import log_of, open_logs
+from . import amp
 
 
 class _Current:
