@@ -58,8 +58,8 @@ static ushort from_ct(float f) {
 #define MIN(x, y) ((x) < (y) ? (x) : (y))
 
 // MV vectors x of k elements meet a matrix w of `rows` outputs; y[v][r] is written at v * y_vs + r * y_rs. A group
-// takes `chunk` outputs. Pieces of x are converted into local memory first. by_row: the vectors are rows of C and the outputs
-// its columns (the other way round otherwise).
+// takes `chunk` outputs. Pieces of x are converted into local memory first. by_row: the vectors are rows of C and the
+// outputs its columns (the other way round otherwise).
 #if MV == 1
 #define VECTORS(X, i) X(i, 0)
 #elif MV == 2

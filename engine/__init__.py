@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from math import e, inf, nan, pi
-from typing import TYPE_CHECKING
+from typing import Any
 
 from . import (
     amp,
@@ -96,7 +96,8 @@ from .formatting import set_printoptions
 from .graph.spec import Size
 from .layout import channels_last, channels_last_3d, contiguous_format, layout, memory_format, preserve_format, strided
 from .ops import *
-from .ops.op import top_level
+
+from .nn.functional.top_level import *  # isort: skip  (over the ops of these names: other signatures)
 from .queries import (
     get_device_module,
     is_complex,
@@ -128,9 +129,6 @@ from .settings import settings as config
 from .tensor import LEGACY_TYPES, Tensor, UntypedStorage
 from .version import __version__
 
-if TYPE_CHECKING:
-    from .compiler import compile
-
 float = float32
 double = float64
 half = float16
@@ -143,3 +141,20 @@ chalf = complex32
 newaxis = None
 
 globals().update(LEGACY_TYPES)
+
+_LAZY = frozenset(
+    (
+        "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "hub", "jit", "library", "linalg", "models",
+        "multiprocessing", "profiler", "signal", "special", "testing", "viz",
+    )
+)  # fmt: skip
+_LAZY_FUNCTIONS = {"compile": "compiler", "vmap": "func", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack"}
+
+
+def __getattr__(name: str) -> Any:
+    """Parts that few programs use are imported when they are first named."""
+    if name in _LAZY:
+        return import_module(f"{__name__}.{name}")
+    if name in _LAZY_FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{_LAZY_FUNCTIONS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -56,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     devices.add_argument("--no-check", action="store_true", help="only list")
     devices.set_defaults(run=_devices)
     commands.add_parser("settings", help="list the ENGINE_* settings and their values").set_defaults(run=_settings)
-    run = commands.add_parser("run", help="run a program written for PyTorch: run script.py args..., or run -m module args...")
+    run = commands.add_parser(
+        "run", help="run a program written for PyTorch: run script.py args..., or run -m module args..."
+    )
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="script.py args...")
     run.set_defaults(run=_run)
     arguments = parser.parse_args(argv)

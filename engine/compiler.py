@@ -64,7 +64,9 @@ def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
 class set_stance:
     """Has no effect; a function, context manager and decorator as in torch."""
 
-    def __init__(self, stance: str = "default", *, skip_guard_eval_unsafe: bool = False, force_backend: Any = None) -> None:
+    def __init__(
+        self, stance: str = "default", *, skip_guard_eval_unsafe: bool = False, force_backend: Any = None
+    ) -> None:
         self.stance = stance
 
     def __call__(self, fn: Any) -> Any:

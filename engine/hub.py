@@ -69,7 +69,9 @@ def download_url_to_file(
     with urlopen(Request(url, headers=_AGENT)) as response:
         length = response.headers.get("Content-Length")
         total = int(length) if length else None
-        file = tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", suffix=".partial", delete=False)
+        file = tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=f".{target.name}.", suffix=".partial", delete=False
+        )
         try:
             with file:
                 got = _receive(response, file, total, digest, progress)

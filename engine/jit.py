@@ -113,7 +113,9 @@ unused = export = interface = script_method = script_if_tracing = _overload = _o
 def freeze(mod: T, preserved_attrs: Any = None, optimize_numerics: bool = True) -> T:
     """The module itself. Raises RuntimeError in training mode, as torch does."""
     if getattr(mod, "training", False):
-        raise RuntimeError("Freezing is currently only implemented for modules in eval mode. Please call .eval() first.")
+        raise RuntimeError(
+            "Freezing is currently only implemented for modules in eval mode. Please call .eval() first."
+        )
     return mod
 
 

@@ -203,7 +203,9 @@ class Library:
     def impl(self, op_name: Any, fn: Callable, dispatch_key: str = "", **_: Any) -> None:
         """Implement an operator."""
         name = op_name if isinstance(op_name, str) else op_name._qualname
-        impl(name if "::" in name else f"{self.ns}::{name}", dispatch_key or self.dispatch_key or "CompositeImplicit", fn)
+        impl(
+            name if "::" in name else f"{self.ns}::{name}", dispatch_key or self.dispatch_key or "CompositeImplicit", fn
+        )
 
 
 class _Context:

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from .device import device as _device
-from .dtypes import dtype as _dtype
 from .graph.spec import Size
-from .layout import layout as _layout
 from .tensor import Tensor, UntypedStorage
 
 Number: TypeAlias = builtins.int | builtins.float | builtins.bool

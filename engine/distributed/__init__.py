@@ -164,13 +164,20 @@ def all_reduce(tensor: Any, op: ReduceOp = ReduceOp.SUM, group: Any = None, asyn
 
 
 def reduce(
-    tensor: Any, dst: int = 0, op: ReduceOp = ReduceOp.SUM, group: Any = None, async_op: bool = False, group_dst: Any = None
+    tensor: Any,
+    dst: int = 0,
+    op: ReduceOp = ReduceOp.SUM,
+    group: Any = None,
+    async_op: bool = False,
+    group_dst: Any = None,
 ) -> Work | None:
     """The tensor stays: it is the only one."""
     return Work() if async_op else None
 
 
-def broadcast(tensor: Any, src: int = 0, group: Any = None, async_op: bool = False, group_src: Any = None) -> Work | None:
+def broadcast(
+    tensor: Any, src: int = 0, group: Any = None, async_op: bool = False, group_src: Any = None
+) -> Work | None:
     """The tensor stays: it is the source."""
     return Work() if async_op else None
 
@@ -205,7 +212,12 @@ def gather(
 
 
 def scatter(
-    tensor: Any, scatter_list: Any = None, src: int = 0, group: Any = None, async_op: bool = False, group_src: Any = None
+    tensor: Any,
+    scatter_list: Any = None,
+    src: int = 0,
+    group: Any = None,
+    async_op: bool = False,
+    group_src: Any = None,
 ) -> Work | None:
     """Copies the list's only tensor."""
     if scatter_list:
@@ -218,7 +230,9 @@ def all_gather_object(object_list: list, obj: Any, group: Any = None) -> None:
     object_list[0] = obj
 
 
-def gather_object(obj: Any, object_gather_list: Any = None, dst: int = 0, group: Any = None, group_dst: Any = None) -> None:
+def gather_object(
+    obj: Any, object_gather_list: Any = None, dst: int = 0, group: Any = None, group_dst: Any = None
+) -> None:
     """Puts the object into the list."""
     if object_gather_list:
         object_gather_list[0] = obj
@@ -228,4 +242,3 @@ def broadcast_object_list(
     object_list: list, src: int = 0, group: Any = None, device: Any = None, group_src: Any = None
 ) -> None:
     """The list stays: it is the source."""
-

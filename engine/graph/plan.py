@@ -14,7 +14,7 @@ import cl_kernels
 
 from .. import dtypes, opencl
 from ..settings import settings
-from . import codegen, nest
+from . import codegen, mathlib, nest
 from .fuse import Group, fuse
 from .ir import Builder, Ref, Val
 from .library.call import Float, Int, KernelCall, Operand, Scratch
@@ -233,7 +233,7 @@ class Plan:
             for arg in call.args:
                 if isinstance(arg, Scratch) and arg.name not in where:
                     where[arg.name] = self._scratch(arg.nbytes, arg.itemsize)
-            launches.append((call, where, "".join(library_source(name) for name in attrs.include)))
+            launches.append((call, where, self._library_text(attrs, call)))
         return launches
 
     def _scratch(self, size: int, itemsize: int) -> tuple[tuple[int, int, int], int, int]:
@@ -247,7 +247,7 @@ class Plan:
             if isinstance(item, codegen.Generated):
                 programs.append((self.source_of(item.source), ()))
             elif isinstance(item, tuple):
-                programs.append((item[2] + library_source(item[0].source), item[0].options))
+                programs.append((item[2], item[0].options))
         self.runtime.programs.build_many(programs)
         steps = []
         for item in pending:
@@ -262,8 +262,17 @@ class Plan:
     @staticmethod
     def source_of(text: str) -> str:
         """A whole program for a generated kernel."""
-        plain = text.replace("eng_nest", "").replace("eng_plan", "").replace("eng_part", "")
-        return library_source("math.cl") + text if "eng_" in plain else text
+        return mathlib.needed(text) + text
+
+    @staticmethod
+    def _library_text(attrs: Native, call: KernelCall) -> str:
+        """A whole program for a hand-written kernel: what it includes, then its file. "math.cl" stands for the scalar
+        functions that are named in them or in the options."""
+        files = [name for name in attrs.include if name != "math.cl"]
+        text = "".join(library_source(name) for name in [*files, call.source])
+        if "math.cl" in attrs.include:
+            text = mathlib.needed(" ".join([text, *call.options])) + text
+        return text
 
     def _launch(self, made_: codegen.Generated, source: str) -> Launch:
         kernel = self.runtime.programs.kernel(source, made_.name)
@@ -286,8 +295,8 @@ class Plan:
             index += 1
         return Launch(bound, buffers, numbers)
 
-    def _library_launch(self, call: KernelCall, where: dict[str, tuple], include: str) -> Launch:
-        kernel = self.runtime.programs.kernel(include + library_source(call.source), call.kernel, call.options)
+    def _library_launch(self, call: KernelCall, where: dict[str, tuple], source: str) -> Launch:
+        kernel = self.runtime.programs.kernel(source, call.kernel, call.options)
         bound = opencl.BoundKernel(
             self.runtime.queue, kernel, call.global_size, call.local_size, call.kernel, "", call.flops, call.nbytes
         )

@@ -59,17 +59,18 @@ def _arange_like(x: Any, dim: int) -> Any:
 Ops.arange_like = _arange_like
 
 
-def _publish() -> dict[str, Any]:
-    names: dict[str, Any] = {}
+def _publish() -> tuple[dict[str, Any], list[str]]:
+    """All functions by name, and the names that belong in the flat namespace."""
+    functions: dict[str, Any] = {}
+    flat: list[str] = []
     for public in registry.values():
         call = out_of(public.call) if public.out else public.call
         for name in (public.name, *public.aliases):
-            names[name] = call
-    return names
+            functions[name] = call
+            if public.torch:
+                flat.append(name)
+    return functions, flat
 
 
-globals().update(_publish())
-__all__ = [
-    *registry, "activation", "arithmetic", "creation", "elementary", "factories", "indexing", "join", "loss", "matmul",
-    "reduce", "registry", "select", "views",
-]  # fmt: skip
+_functions, __all__ = _publish()
+globals().update(_functions)

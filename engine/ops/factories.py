@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -180,6 +181,12 @@ def range_(
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Numbers from start to end, inclusive (deprecated in torch in favour of arange)."""
+    warnings.warn(
+        "torch.range is deprecated: its result includes the end, unlike Python's range. Use torch.arange, which gives values "
+        "in [start, end).",
+        UserWarning,
+        stacklevel=2,
+    )
     if end is None:
         start, end = 0, start
     count = int(np.floor((end - start) / step)) + 1

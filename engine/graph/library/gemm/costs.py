@@ -29,6 +29,7 @@ class CpuClass:
     in_place: float = 0.03  # fraction added to a tile that reads A in place, per reason
     touch: float = 0.3  # per element of A first read in place by a group
     direct: float = 0.03  # fraction added to a tile that reads B in place
+    first_panel: float = 0.8  # per element of a group's first panel of B, which nothing has prefetched
     group: float = 1500.0  # per work-group
     wake: float = 12000.0  # using more than one core
     sum_element: float = 3.0  # per partial sum
@@ -116,8 +117,9 @@ def block_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> float
         tile *= 1.04
     work = panels * strips * (k * tile + cls.tile_call * slices)
     work += panels * v.nv * v.vw * k * pack(b_step, b_k)
+    work += v.nv * v.vw * k * cls.first_panel
     if v.in_place:
-        work += rows * k * cls.touch
+        work += rows * k * cls.touch * (1.0 if m * p.k * size > 1_500_000 else 0.7)  # from L3, or L2
     else:
         work += strips * v.mr * k * pack(a_step, a_k)
     far = 3.0 if slices > 1 and (rows * cols + rows * v.kc) * size > 1_400_000 else 1.0  # C leaves L2 between slices

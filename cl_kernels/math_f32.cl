@@ -1,0 +1,251 @@
+// float32 elementary functions of operators, ternaries and bit casts only: the loop vectoriser of the compiler takes
+// them as they are. Polynomials are minimax fits (Remez, 50 digits); bounds in ulp are tested in tests/graph/test_math.py.
+
+// |x| below which f(x) = x for the functions with f'(0) = 1
+#define ENG_TINY_f32 1e-8f
+
+#define ENG_HALF_PI_f32 1.57079637f
+
+#define ENG_HALF_PI_LOW_f32 (-4.37113883e-8f)
+
+#define ENG_HUGE_f32 0x1p60f
+
+#define ENG_SCALE_f32 0x1p70f
+
+// -- exponentials: x = n ln 2 + r, |r| <= ln(2) / 2 (Cody and Waite 1980) --------------------------------------------
+
+// n as a float plus 1.5 * 2^23: the low bits are the integer
+#define ENG_SHIFT_f32 12582912.0f
+
+// 2^n for -252 <= n <= 254 as two factors, applied one after the other: rounds once, also where results are subnormal
+#define eng_scale_f32(y, n) \
+  ((y) * as_float((((n) >> 1) + 127) << 23) * as_float(((n) - ((n) >> 1) + 127) << 23))
+
+// (e^r - 1 - r) / r^2
+#define eng_exp_poly_f32(r) \
+  (0.500000005f + (r) * (0.166666668f + (r) * (0.0416663421f + (r) * (0.00833327047f + (r) * (0.00139420462f + \
+  (r) * 0.000199156951f)))))
+
+// e^x times 2^extra
+ENG_FN float eng_exp_by_f32(float x, int extra) {
+  x = x > 90.0f ? 90.0f : x;
+  x = x < -105.0f ? -105.0f : x;
+  const float t = x * 1.44269504f + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32;
+  const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+  const float p = 1.0f + (r + r * r * eng_exp_poly_f32(r));
+  const int k = as_int(t) - 0x4b400000 + extra;
+  return eng_scale_f32(p, k);
+}
+
+ENG_FN float eng_exp_f32(float x) { return eng_exp_by_f32(x, 0); }
+
+// e^x for results that are normal numbers: -87 <= x <= 88
+ENG_FN float eng_exp_mid_f32(float x) {
+  const float t = x * 1.44269504f + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32;
+  const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+  const float p = 1.0f + (r + r * r * eng_exp_poly_f32(r));
+  return p * as_float((as_int(t) - 0x4b400000 + 127) << 23);
+}
+
+ENG_FN float eng_exp2_f32(float x) {
+  x = x > 130.0f ? 130.0f : x;
+  x = x < -152.0f ? -152.0f : x;
+  const float t = x + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32, r = x - n;
+  const float p = 1.0f + r * (0.693147181f + r * (0.240226511f + r * (0.0555041096f + r * (0.00961803692f +
+                  r * (0.00133334302f + r * (0.000154671093f + r * 1.53150599e-5f))))));
+  const int k = as_int(t) - 0x4b400000;
+  return eng_scale_f32(p, k);
+}
+
+// (e^x - 1) / 2, finite as long as e^x / 2 is
+ENG_FN float eng_half_expm1_f32(float x) {
+  x = x > 89.5f ? 89.5f : x;
+  x = x < -20.0f ? -20.0f : x;
+  const float t = x * 1.44269504f + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32;
+  const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+  const float p = r + r * r * eng_exp_poly_f32(r);
+  const int k = as_int(t) - 0x4b400000 + 126;
+  const float h = as_float((k > 254 ? 254 : k) << 23), more = k > 254 ? 2.0f : 1.0f;
+  return (h * p + (h - 0.5f)) * more;
+}
+
+// -- logarithms: x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2) -----------------------------------------------------------
+
+// (log(1 + f) - f + f^2/2) / f^3
+#define eng_log_poly_f32(f) \
+  (0.333333105f + (f) * (-0.249999865f + (f) * (0.200022257f + (f) * (-0.166692537f + (f) * (0.142186748f + \
+  (f) * (-0.123843161f + (f) * (0.118728406f + (f) * (-0.117899198f + (f) * 0.0691576299f))))))))
+
+#define ENG_LOG_SPLIT_f32(x) \
+  const int small = (x) < 0x1p-126f; \
+  const int u = as_int(small ? (x) * 0x1p23f : (x)), e = (u - 0x3f3504f3) >> 23; \
+  const float f = as_float(u - (e << 23)) - 1.0f, k = (float)(small ? e - 23 : e);
+
+ENG_FN float eng_log_f32(float x) {
+  ENG_LOG_SPLIT_f32(x)
+  const float q = f * f;
+  const float y = k * 0.693145752f + (f + (k * 1.42860677e-6f + (f * q * eng_log_poly_f32(f) - 0.5f * q)));
+  return eng_log_ends_f32(x, y);
+}
+
+ENG_FN float eng_log2_f32(float x) {
+  ENG_LOG_SPLIT_f32(x)
+  const float q = f * f, tail = f * q * eng_log_poly_f32(f) - 0.5f * q;
+  // f log2(e): the leading part of the constant has few bits, so that the product is nearly exact
+  const float y = k + (f * 1.4375f + (f * 0.00519504089f + tail * 1.44269504f));
+  return eng_log_ends_f32(x, y);
+}
+
+ENG_FN float eng_log10_f32(float x) {
+  ENG_LOG_SPLIT_f32(x)
+  const float q = f * f, tail = f * q * eng_log_poly_f32(f) - 0.5f * q;
+  const float y = k * 0.301025391f + (f * 0.43359375f + (k * 4.60503907e-6f + (f * 0.000700731903f + tail * 0.434294482f)));
+  return eng_log_ends_f32(x, y);
+}
+
+ENG_FN float eng_log1p_f32(float x) {
+  const float s = 1.0f + x;
+  const int u = as_int(s), e = (u - 0x3f3504f3) >> 23;
+  // what the sum lost (Kahan), brought to the scale of f
+  const float lost = e > 0 ? 1.0f - (s - x) : x - (s - 1.0f);
+  const float f = as_float(u - (e << 23)) - 1.0f, k = (float)e;
+  const float c = lost * as_float((e > 126 ? 1 : 127 - e) << 23), q = f * f;
+  const float y = k * 0.693145752f +
+                  (f + (k * 1.42860677e-6f + (c - c * f + (f * q * eng_log_poly_f32(f) - 0.5f * q))));
+  const float z = s > 0.0f ? (x < INFINITY ? y : INFINITY) : s == 0.0f ? -INFINITY : ENG_NAN_f32;
+  return eng_abs_f32(x) < ENG_TINY_f32 ? x : z;
+}
+
+// -- circular functions --------------------------------------------------------------------------------------------------
+
+// Reduction by integers (Payne and Hanek 1983): x = m 2^e with m of 24 bits; of the bits of 2/pi those from weight 2 on
+// matter, 96 of them; the product's first two bits are the quadrant, the rest the angle in quarter turns.
+#define eng_two_over_pi(k, a, b, c, d, e) ((k) == 0 ? (a) : (k) == 1 ? (b) : (k) == 2 ? (c) : (k) == 3 ? (d) : (e))
+
+ENG_FN float eng_quarter_f32(float x, int* quadrant) {
+  const int u = as_int(x) & 0x7fffffff, j = (u >> 23) > 126 ? (u >> 23) - 120 : 6, k = j >> 5, left = j & 31;
+  const uint m = (uint)((u & 0x7fffff) | 0x800000);
+  const uint a = eng_two_over_pi(k, 0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u);
+  const uint b = eng_two_over_pi(k, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u);
+  const uint c = eng_two_over_pi(k, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u);
+  const uint d = eng_two_over_pi(k, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu);
+  const uint w0 = (a << left) | ((b >> 1) >> (31 - left));
+  const uint w1 = (b << left) | ((c >> 1) >> (31 - left));
+  const uint w2 = (c << left) | ((d >> 1) >> (31 - left));
+  const ulong p = ((ulong)(m * w0) << 32) + (ulong)m * w1 + (((ulong)m * w2) >> 32);
+  const uint top = (uint)(p >> 32);
+  const int n = (int)((top + 0x20000000u) >> 30);
+  // the fraction of a quarter turn in [-1/2, 1/2), as two words of 30 and 31 bits
+  const int high = (int)(top - ((uint)n << 30)), low = (int)((uint)p >> 1);
+  const float r = (float)high * (1.57079633f * 0x1p-30f) + (float)low * (1.57079633f * 0x1p-61f);
+  const int plain = u < 0x3f000000;  // below 1/2 nothing needs reducing
+  *quadrant = plain ? 0 : as_int(x) < 0 ? -n : n;
+  return plain ? x : u >= 0x7f800000 ? ENG_NAN_f32 : as_int(x) < 0 ? -r : r;
+}
+
+#define eng_sin_poly_f32(r, q) \
+  ((r) + (r) * (q) * (-0.166666666f + (q) * (0.00833332914f + (q) * (-0.000198392567f + (q) * 2.71756505e-6f))))
+#define eng_cos_poly_f32(q) \
+  (1.0f - 0.5f * (q) + (q) * (q) * (0.0416666666f + (q) * (-0.00138888834f + (q) * (2.47994364e-5f - (q) * 2.72033021e-7f))))
+
+ENG_FN float eng_sin_f32(float x) {
+  int n;
+  const float r = eng_quarter_f32(x, &n), q = r * r, s = eng_sin_poly_f32(r, q), c = eng_cos_poly_f32(q);
+  const float y = (n & 1) ? c : s;
+  return (n & 2) ? -y : y;
+}
+
+ENG_FN float eng_cos_f32(float x) {
+  int n;
+  const float r = eng_quarter_f32(x, &n), q = r * r, s = eng_sin_poly_f32(r, q), c = eng_cos_poly_f32(q);
+  const float y = (n & 1) ? s : c;
+  return ((n + 1) & 2) ? -y : y;
+}
+
+ENG_FN float eng_tan_f32(float x) {
+  int n;
+  const float r = eng_quarter_f32(x, &n), q = r * r, s = eng_sin_poly_f32(r, q), c = eng_cos_poly_f32(q);
+  return (n & 1) ? -c / s : s / c;
+}
+
+// (atan(z) - z) / z^3 in q = z^2, 0 <= z <= 1
+#define eng_atan_poly_f32(q) \
+  (-0.333333274f + (q) * (0.199996927f + (q) * (-0.142801317f + (q) * (0.110602515f + (q) * (-0.0881887585f + \
+  (q) * (0.0675963733f + (q) * (-0.0449473898f + (q) * (0.0227611598f + (q) * (-0.00742302869f + \
+  (q) * 0.00113495733f)))))))))
+
+// (asin(z) - z) / z^3 in q = z^2, 0 <= z <= 1/2
+#define eng_asin_poly_f32(q) \
+  (0.166666594f + (q) * (0.0750054196f + (q) * (0.0445093792f + (q) * (0.0318735363f + (q) * (0.0141806637f + \
+  (q) * 0.037890475f)))))
+
+// -- error functions -----------------------------------------------------------------------------------------------------
+
+ENG_FN float eng_erf_f32(float x) {
+  const float a = eng_abs_f32(x), b = a > 4.0f ? 4.0f : a, q = b * b;
+  const float near = x * (1.12837917f + q * (-0.376126271f + q * (0.112836002f + q * (-0.0268544446f +
+                     q * (0.00518953519f + q * (-0.000802083901f + q * 7.88911047e-5f))))));
+  // log(erfc(b)) for 1 <= b <= 4
+  const float l = 0.000188016991f + b * (-1.12957832f + b * (-0.633220091f + b * (-0.108418373f + b * (0.025208133f +
+                  b * (-0.00420451796f + b * (0.000441327913f - b * 2.16861667e-5f))))));
+  return a < 1.0f ? near : eng_copysign_f32(1.0f - eng_exp_mid_f32(l), x);
+}
+
+// e^(a^2) erfc(a) for a >= 0
+ENG_FN float eng_erfc_scaled_f32(float a) { return eng_erfc_poly_f32((a - 2.0f) / (a + 2.0f)) / (1.0f + 2.0f * a); }
+
+// (1 + 2a) e^(a^2) erfc(a) as a polynomial in (a - 2) / (a + 2), after Shepherd and Laframboise 1981
+#define eng_erfc_poly_f32(t) \
+  (1.27697839f + (t) * (-0.0927637236f + (t) * (-0.166031015f + (t) * (0.164048647f + (t) * (-0.0542126108f + \
+  (t) * (-0.00801435055f + (t) * (0.00869100851f + (t) * (0.00120670229f + (t) * (-0.00139783957f + \
+  (t) * (-0.000347081704f + (t) * (0.000161662885f + (t) * 5.93897853e-5f)))))))))))
+
+// e^(-a^2): the square as a sum of two floats
+ENG_FN float eng_exp_minus_square_f32(float a) {
+  const float b = as_float(as_int(a) & 0x7ffff000), c = a - b, s = a * a;
+  const float lost = (b * b - s) + (2.0f * b * c + c * c), e = eng_exp_f32(-s);
+  return e - e * lost;
+}
+
+// -- powers --------------------------------------------------------------------------------------------------------------
+
+// a * b as a sum: *low gets what the rounded product lost (Dekker 1971)
+ENG_FN float eng_product_f32(float a, float b, float* low) {
+  const float p = a * b, a1 = as_float(as_int(a) & (int)0xfffff000), b1 = as_float(as_int(b) & (int)0xfffff000);
+  const float a2 = a - a1, b2 = b - b1;
+  *low = ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2;
+  return p;
+}
+
+// log2 of x > 0 as a sum of two floats: s = f / (2 + f), log(1 + f) = 2 atanh(s)
+ENG_FN float eng_log2_pair_f32(float x, float* low) {
+  ENG_LOG_SPLIT_f32(x)
+  float e1, e2;
+  const float t = 2.0f + f, t2 = f - (t - 2.0f), s = f / t, p = eng_product_f32(s, t, &e1);
+  const float s2 = (((f - p) - e1) - s * t2) / t, q = s * s;
+  const float tail = 2.0f * s2 + s * q * (0.666666664f + q * (0.400001007f + q * (0.285515373f + q * 0.234375f)));
+  const float a = 2.0f * s, h = eng_product_f32(a, 1.44269502f, &e2);
+  const float l = e2 + (a * 1.92596299e-8f + tail * 1.44269502f), sum = k + h, rest = l + (h - (sum - k));
+  const float r = sum + rest;
+  *low = rest - (r - sum);
+  return r;
+}
+
+ENG_FN float eng_pow_f32(float x, float y) {
+  const float a = eng_abs_f32(x), b = y > 0x1p40f ? 0x1p40f : y < -0x1p40f ? -0x1p40f : y;
+  float l2, e1;
+  const float l1 = eng_log2_pair_f32(a, &l2), p = eng_product_f32(b, l1, &e1);
+  const float z = p > 130.0f ? 130.0f : p < -152.0f ? -152.0f : p, t = z + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32;
+  const float r = (z - n) + (z == p ? e1 + b * l2 : 0.0f);
+  const float w = 1.0f + r * (0.693147181f + r * (0.240226511f + r * (0.0555041096f + r * (0.00961803692f +
+                  r * (0.00133334302f + r * (0.000154671093f + r * 1.53150599e-5f))))));
+  const int k = as_int(t) - 0x4b400000;
+  float v = eng_scale_f32(w, k);
+  v = a == 0.0f ? (y < 0.0f ? INFINITY : 0.0f) : a == INFINITY ? (y < 0.0f ? 0.0f : INFINITY) : a == 1.0f ? 1.0f : v;
+  const float half_y = 0.5f * y;
+  const int whole = floor(y) == y, odd = whole & (floor(half_y) != half_y) & (eng_abs_f32(y) < 0x1p24f);
+  v = (as_int(x) < 0 && odd) ? -v : v;
+  v = (x < 0.0f && !whole && a != INFINITY) ? ENG_NAN_f32 : v;
+  v = (x != x || y != y) ? x + y : v;
+  return (y == 0.0f || x == 1.0f) ? 1.0f : v;
+}
