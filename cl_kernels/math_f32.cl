@@ -112,39 +112,47 @@ ENG_FN float eng_log1p_f32(float x) {
   const float c = lost * as_float((e > 126 ? 1 : 127 - e) << 23), q = f * f;
   const float y = k * 0.693145752f +
                   (f + (k * 1.42860677e-6f + (c - c * f + (f * q * eng_log_poly_f32(f) - 0.5f * q))));
-  const float z = s > 0.0f ? (x < INFINITY ? y : INFINITY) : s == 0.0f ? -INFINITY : ENG_NAN_f32;
+  const float z = eng_log_ends_f32(s, y);
   return eng_abs_f32(x) < ENG_TINY_f32 ? x : z;
 }
 
 // -- circular functions --------------------------------------------------------------------------------------------------
 
 // Reduction by integers (Payne and Hanek 1983): x = m 2^e with m of 24 bits; of the bits of 2/pi those from weight 2 on
-// matter, 96 of them; the product's first two bits are the quadrant, the rest the angle in quarter turns.
-#define eng_two_over_pi(k, a, b, c, d, e) ((k) == 0 ? (a) : (k) == 1 ? (b) : (k) == 2 ? (c) : (k) == 3 ? (d) : (e))
+// matter, 96 of them; the product's first two bits are the quadrant, the rest the angle in quarter turns. Words of 2/pi
+// are chosen by single selects: nested ones become branches, which do not vectorise.
+#define ENG_WORD_f32(name, w0, w1, w2, w3, w4) \
+  uint name = w0; \
+  name = k == 1 ? w1 : name; \
+  name = k == 2 ? w2 : name; \
+  name = k == 3 ? w3 : name; \
+  name = k == 4 ? w4 : name;
 
 ENG_FN float eng_quarter_f32(float x, int* quadrant) {
-  const int u = as_int(x) & 0x7fffffff, j = (u >> 23) > 126 ? (u >> 23) - 120 : 6, k = j >> 5, left = j & 31;
-  const uint m = (uint)((u & 0x7fffff) | 0x800000);
-  const uint a = eng_two_over_pi(k, 0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u);
-  const uint b = eng_two_over_pi(k, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u);
-  const uint c = eng_two_over_pi(k, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u);
-  const uint d = eng_two_over_pi(k, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu);
-  const uint w0 = (a << left) | ((b >> 1) >> (31 - left));
-  const uint w1 = (b << left) | ((c >> 1) >> (31 - left));
-  const uint w2 = (c << left) | ((d >> 1) >> (31 - left));
+  const int u = as_int(x) & 0x7fffffff, e = (u >> 23) - 120, j = e < 6 ? 6 : e, k = j >> 5;
+  const uint left = (uint)j & 31u, right = 31u - left, m = (uint)((u & 0x7fffff) | 0x800000);
+  ENG_WORD_f32(a, 0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u)
+  ENG_WORD_f32(b, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u)
+  ENG_WORD_f32(c, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u)
+  ENG_WORD_f32(d, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu)
+  const uint w0 = (a << left) | ((b >> 1) >> right);
+  const uint w1 = (b << left) | ((c >> 1) >> right);
+  const uint w2 = (c << left) | ((d >> 1) >> right);
   const ulong p = ((ulong)(m * w0) << 32) + (ulong)m * w1 + (((ulong)m * w2) >> 32);
   const uint top = (uint)(p >> 32);
   const int n = (int)((top + 0x20000000u) >> 30);
   // the fraction of a quarter turn in [-1/2, 1/2), as two words of 30 and 31 bits
-  const int high = (int)(top - ((uint)n << 30)), low = (int)((uint)p >> 1);
-  const float r = (float)high * (1.57079633f * 0x1p-30f) + (float)low * (1.57079633f * 0x1p-61f);
-  const int plain = u < 0x3f000000;  // below 1/2 nothing needs reducing
-  *quadrant = plain ? 0 : as_int(x) < 0 ? -n : n;
-  return plain ? x : u >= 0x7f800000 ? ENG_NAN_f32 : as_int(x) < 0 ? -r : r;
+  const int high = (int)(top - ((uint)n << 30)), low = (int)((uint)p >> 1), sign = as_int(x) & (int)0x80000000;
+  float r = (float)high * (1.57079633f * 0x1p-30f) + (float)low * (1.57079633f * 0x1p-61f);
+  r = as_float(as_int(r) ^ sign);
+  r = u >= 0x7f800000 ? ENG_NAN_f32 : r;
+  const int turn = sign != 0 ? -n : n, plain = u < 0x3f000000;  // below 1/2 nothing needs reducing
+  *quadrant = plain ? 0 : turn;
+  return plain ? x : r;
 }
 
 #define eng_sin_poly_f32(r, q) \
-  ((r) + (r) * (q) * (-0.166666666f + (q) * (0.00833332914f + (q) * (-0.000198392567f + (q) * 2.71756505e-6f))))
+  ((r) - (r) * (q) * (0.166666666f + (q) * (-0.00833332914f + (q) * (0.000198392567f - (q) * 2.71756505e-6f))))
 #define eng_cos_poly_f32(q) \
   (1.0f - 0.5f * (q) + (q) * (q) * (0.0416666666f + (q) * (-0.00138888834f + (q) * (2.47994364e-5f - (q) * 2.72033021e-7f))))
 
@@ -232,20 +240,23 @@ ENG_FN float eng_log2_pair_f32(float x, float* low) {
 }
 
 ENG_FN float eng_pow_f32(float x, float y) {
-  const float a = eng_abs_f32(x), b = y > 0x1p40f ? 0x1p40f : y < -0x1p40f ? -0x1p40f : y;
+  const float a = eng_abs_f32(x), up = y > 0x1p40f ? 0x1p40f : y, b = up < -0x1p40f ? -0x1p40f : up;
   float l2, e1;
   const float l1 = eng_log2_pair_f32(a, &l2), p = eng_product_f32(b, l1, &e1);
-  const float z = p > 130.0f ? 130.0f : p < -152.0f ? -152.0f : p, t = z + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32;
-  const float r = (z - n) + (z == p ? e1 + b * l2 : 0.0f);
+  const float capped = p > 130.0f ? 130.0f : p, z = capped < -152.0f ? -152.0f : capped;
+  const float t = z + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32, rest = e1 + b * l2;
+  const float r = (z - n) + (z == p ? rest : 0.0f);
   const float w = 1.0f + r * (0.693147181f + r * (0.240226511f + r * (0.0555041096f + r * (0.00961803692f +
                   r * (0.00133334302f + r * (0.000154671093f + r * 1.53150599e-5f))))));
   const int k = as_int(t) - 0x4b400000;
   float v = eng_scale_f32(w, k);
-  v = a == 0.0f ? (y < 0.0f ? INFINITY : 0.0f) : a == INFINITY ? (y < 0.0f ? 0.0f : INFINITY) : a == 1.0f ? 1.0f : v;
-  const float half_y = 0.5f * y;
-  const int whole = floor(y) == y, odd = whole & (floor(half_y) != half_y) & (eng_abs_f32(y) < 0x1p24f);
-  v = (as_int(x) < 0 && odd) ? -v : v;
-  v = (x < 0.0f && !whole && a != INFINITY) ? ENG_NAN_f32 : v;
-  v = (x != x || y != y) ? x + y : v;
-  return (y == 0.0f || x == 1.0f) ? 1.0f : v;
+  const float end = ((a == 0.0f) != (y < 0.0f)) ? 0.0f : INFINITY;  // 0^y and inf^y
+  v = ((a == 0.0f) | (a == INFINITY)) ? end : v;
+  const float half_y = 0.5f * y, floor_y = floor(y), floor_half = floor(half_y);
+  const int whole = floor_y == y, odd = whole & (floor_half != half_y);
+  v = as_float(as_int(v) ^ (odd ? as_int(x) & (int)0x80000000 : 0));
+  v = ((x < 0.0f) & (whole == 0) & (a != INFINITY)) ? ENG_NAN_f32 : v;
+  const float sum = x + y;
+  v = ((x != x) | (y != y)) ? sum : v;
+  return ((y == 0.0f) | (x == 1.0f)) ? 1.0f : v;
 }

@@ -148,7 +148,7 @@ _LAZY = frozenset(
         "multiprocessing", "profiler", "signal", "special", "testing", "viz",
     )
 )  # fmt: skip
-_LAZY_FUNCTIONS = {"compile": "compiler", "vmap": "func", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack"}
+_LAZY_FUNCTIONS = {"compile": "capture", "vmap": "func", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack"}
 
 
 def __getattr__(name: str) -> Any:

@@ -280,7 +280,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
     """x limited to [min_val, max_val]."""
     seen = input._spec
     if not seen.floating:
-        if not seen.dtype.is_signed:
+        if not seen.dtype.is_signed and min_val < 0:
             raise RuntimeError("Cannot do hardtanh on an unsigned type with negative limits")
         min_val, max_val = int(min_val), int(max_val)
     return _hardtanh(input, min_val, max_val)

@@ -8,7 +8,7 @@ from typing import Any
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
-from .creation import arange_of
+from .creation import arange_of, cast
 from .dropout import dropout
 from .matmul import matmul
 from .op import Op, function, scalar_type_name
@@ -93,10 +93,9 @@ def scaled_dot_product_attention(
     if enable_gqa:
         key, value = _repeated(key, q.shape[-3], "key"), _repeated(value, q.shape[-3], "value")
     factor = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
-    if q.dtype.itemsize > 2:  # the factor joins the softmax's kernel
-        scores = matmul(query, key.transpose(-2, -1)) * factor
-    else:  # before the product, which might overflow
-        scores = matmul(query * factor, key.transpose(-2, -1))
+    if q.dtype.itemsize == 2:  # scores would lose digits, or overflow
+        query, key, value = (cast(t, dtypes.float32) for t in (query, key, value))
+    scores = matmul(query, key.transpose(-2, -1)) * factor
     hidden = None
     if is_causal:
         rows = arange_of(0, q.shape[-2], 1, dtypes.int64, q.device).unsqueeze(1)
@@ -104,10 +103,10 @@ def scaled_dot_product_attention(
     elif attn_mask is not None and attn_mask._spec.dtype is dtypes.bool:
         hidden = ~attn_mask
     elif attn_mask is not None:
-        scores = scores + attn_mask.to(q.dtype)
+        scores = scores + cast(attn_mask, scores._spec.dtype)
     if hidden is not None:
         scores = scores.masked_fill(hidden, float("-inf"))
     weights = softmax(scores, -1) if attn_mask is None else _safe_softmax((scores,))
     if dropout_p:
         weights = dropout(weights, dropout_p, True)
-    return matmul(weights, value)
+    return cast(matmul(weights, value), q.dtype)

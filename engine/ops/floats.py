@@ -1,4 +1,4 @@
-"""Functions about how numbers are represented: classes of floats, signs, neighbours, exponents, angles, and closeness."""
+"""How numbers are represented: classes of floats, signs, neighbours, exponents, angles; and closeness of tensors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,23 @@ from .pointwise import binary, check_kind, check_tensor, compute, float_of, poin
 from .reduce import named
 
 _INF = math.inf
+
+
+def _two_tensors(name: str, input: Any, other: Any, second: str = "other") -> None:
+    check_tensor(name, input)
+    check_tensor(name, other, second, 2)
+
+
+def _tensors_only(made: Any) -> Any:
+    """Publish a two-operand function that takes no numbers."""
+
+    def call(input: Tensor, other: Tensor) -> Tensor:
+        _two_tensors(made.name, input, other)
+        return made(input, other)
+
+    call.__name__ = call.__qualname__ = made.name
+    call.__doc__ = f"Elementwise ``{made.name}`` of two tensors with broadcasting."
+    return function(inplace=made.name in ("gcd", "lcm", "nextafter"), out=True)(call)
 
 
 # -- classes -----------------------------------------------------------------------------------------------------------
@@ -74,7 +91,8 @@ _isclose = Op("isclose", _close_rule, _close_lower, scalars=_tolerance)
 
 @function()
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
-    """Whether ``|input - other| <= atol + rtol * |other|``, element by element. Raises RuntimeError for unequal dtypes."""
+    """Whether ``|input - other| <= atol + rtol * |other|``, element by element. dtypes must be equal."""
+    _two_tensors("isclose", input, other)
     if rtol < 0:
         raise RuntimeError(f"rtol must be greater than or equal to zero, but got {rtol}")
     if atol < 0:
@@ -103,8 +121,8 @@ def equal(input: Tensor, other: Tensor) -> bool:
     check_tensor("equal", other, "other", 2)
     if input._spec.dtype is not other._spec.dtype:
         raise RuntimeError(
-            f"Expected object of data type {input._spec.dtype} but got data type {other._spec.dtype} for argument #2 'other' in "
-            f"call to equal"
+            f"Expected object of data type {input._spec.dtype} but got data type {other._spec.dtype} for argument #2 'other' "
+            f"in call to equal"
         )
     if input._spec.shape != other._spec.shape:
         return False
@@ -122,7 +140,7 @@ copysign = binary(
     "copysign", lambda b, x, y: b.copysign(x, y), _copysign_dx, lambda g, x, y, out: g * 0, dx="x", saves_out=True,
     result="float", allow="biuf",
 )  # fmt: skip
-nextafter = binary("nextafter", lambda b, x, y: b.nextafter(x, y), allow="f")
+nextafter = _tensors_only(binary("nextafter", lambda b, x, y: b.nextafter(x, y), allow="f", publish=False))
 sgn = unary("sgn", lambda b, x: b.sign(x), lambda g, x, out: g * 0, result="same", saves=(), allow="biuf")
 
 
@@ -136,6 +154,7 @@ _heaviside = binary("heaviside", _heaviside_lower, allow="biuf", publish=False)
 @function(inplace=True, out=True)
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
     """0 for negative elements, 1 for positive ones, ``values`` for zeros."""
+    _two_tensors("heaviside", input, values, "values")
     if input._spec.dtype is not values._spec.dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     return _heaviside(input, values)
@@ -145,6 +164,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
 @function(inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """``input * 2 ** other``."""
+    _two_tensors("ldexp", input, other)
     return input * (2.0**other)
 
 
@@ -162,8 +182,8 @@ def _frexp_lower(b: Any, x: Any) -> list:
 
 
 _frexp = Op(
-    "frexp", _frexp_rule, _frexp_lower, lambda ctx, g, _=None: (g / (2.0 ** ctx.outputs[1]).to(g._spec.dtype),), saves_out=(1,),
-    differentiable=(0,),
+    "frexp", _frexp_rule, _frexp_lower, lambda ctx, g, _=None: (g / (2.0 ** ctx.outputs[1]).to(g._spec.dtype),),
+    saves_out=(1,), differentiable=(0,),
 )  # fmt: skip
 FrexpResult = named("frexp", "mantissa exponent")
 
@@ -272,10 +292,8 @@ def _log_add(name: str, exp: str, log1p: Any) -> Any:
         gap = y - x
         return 1 / (1 + (gap.exp() if exp == "exp" else gap.exp2()))
 
-    return binary(
-        name, lower, lambda g, x, y, out: g * share(x, y), lambda g, x, y, out: g * share(y, x), dx="xy", dy="xy", allow="f",
-        inplace=False,
-    )  # fmt: skip
+    dx, dy = (lambda g, x, y, out: g * share(x, y)), (lambda g, x, y, out: g * share(y, x))
+    return _tensors_only(binary(name, lower, dx, dy, dx="xy", dy="xy", allow="f", publish=False))
 
 
 logaddexp = _log_add("logaddexp", "exp", lambda b, e: b.log1p(e))
@@ -300,7 +318,7 @@ xlogy = binary(
 )  # fmt: skip
 
 # -- integers ----------------------------------------------------------------------------------------------------------
-gcd = binary("gcd", lambda b, x, y: b.gcd(x, y), allow="iu")
+gcd = _tensors_only(binary("gcd", lambda b, x, y: b.gcd(x, y), allow="iu", publish=False))
 
 
 def _lcm_lower(b: Any, x: Any, y: Any) -> Any:
@@ -308,4 +326,4 @@ def _lcm_lower(b: Any, x: Any, y: Any) -> Any:
     return b.where(b.eq(common, 0), 0, b.abs(b.tdiv_int(x, common) * y))
 
 
-lcm = binary("lcm", _lcm_lower, allow="iu")
+lcm = _tensors_only(binary("lcm", _lcm_lower, allow="iu", publish=False))

@@ -121,7 +121,7 @@ def load_save(dtype: dtypes.dtype) -> tuple[str, str]:
     return {
         "float16": ("eng_from_f16(x)", "eng_to_f16(x)"),
         "bfloat16": ("eng_from_bf16(x)", "eng_to_bf16(x)"),
-        "bool": ("(x)", "(uchar)((x) != 0)"),
+        "bool": ("(x)", "(uchar)((x)!=0)"),
     }.get(dtype.name, ("(x)", f"({storage(dtype)})(x)"))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..autograd.mode import mode
 from ..autograd.variable import Tensor
 from ..graph.library import gemm
 from ..graph.native import Native
@@ -210,8 +211,48 @@ def _linear_lower(b: Any, x: Any, w: Any, bias: Any = None) -> Any:
     return out if bias is None else (out.cast(wide(x.dtype)) + bias.cast(wide(x.dtype))).cast(x.dtype)
 
 
+def _linear_back_rule(g: Spec, *args: Any) -> list:
+    *_, x, w, needs = args
+    return [(shape, g.dtype) for shape, wanted in zip((x, w, w[:1]), needs) if wanted]
+
+
+def _linear_back_lower(b: Any, g: Any, *args: Any) -> list:
+    """dx = g w, dw = g^T x, db = sum of g over the rows. Operands: x if dw is wanted, w if dx is."""
+    *operands, x_shape, w_shape, needs = args
+    operands = iter(operands)
+    n, k = w_shape
+    rows = prod(x_shape[:-1])
+    flat = g.reshape((rows, n))
+    x = next(operands).reshape((rows, k)) if needs[1] else None
+    outs = []
+    if needs[0]:
+        outs.append(product_lower(b, flat.unsqueeze(0), next(operands).unsqueeze(0)).reshape(x_shape))
+    if needs[1]:
+        outs.append(product_lower(b, flat.transpose(0, 1).unsqueeze(0), x.unsqueeze(0)).squeeze(0))
+    if len(needs) > 2 and needs[2]:
+        outs.append(b.sum(flat.cast(wide(g.dtype)), [0]).cast(g.dtype))
+    return outs
+
+
+_linear_back = Op("linear_backward", _linear_back_rule, _linear_back_lower)
+
+
 def _linear_grad(ctx: Any, g: Tensor) -> tuple:
     x, w = ctx.inputs[:2]
+    if mode.grad:
+        return _linear_grad_recorded(ctx, g, x, w)
+    needs = ctx.needs
+    operands = [g]
+    if needs[1]:
+        operands.append(x)
+    if needs[0]:
+        operands.append(w)
+    shapes = ctx.specs
+    found = iter(_linear_back(operands, (tuple(shapes[0].shape), tuple(shapes[1].shape), needs)))
+    return tuple([next(found) if wanted else None for wanted in needs])
+
+
+def _linear_grad_recorded(ctx: Any, g: Tensor, x: Tensor | None, w: Tensor | None) -> tuple:
     dx = dw = db = None
     if ctx.needs[0]:
         dx = matmul(g, w)

@@ -349,7 +349,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     grids = [t.reshape([-1 if k == i else 1 for k in range(len(items))]).expand(*shape) for i, t in enumerate(items)]
     if swap:
         grids[0], grids[1] = grids[1], grids[0]
-        grids = [g.transpose(0, 1) for g in grids]
     return tuple(grids)
 
 

@@ -410,6 +410,8 @@ def batch_norm(
     """
     x = input._spec
     if x.ndim < 2:
+        if not x.numel and x.ndim:
+            return input.clone()
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
     channels = x.shape[1]
     _check_vectors(channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import dtypes
 from ..autograd.backward import Ops
+from ..autograd.mode import mode
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .op import Op, function
@@ -118,8 +119,26 @@ def _name(dtype: dtypes.dtype) -> str:
     return names.get(dtype.name, dtype.name)
 
 
+_mean_back = Op(
+    "mean_backward",
+    lambda g, x, dims, keepdim: (tuple(x), g.dtype),
+    lambda b, g, x, dims, keepdim: _spread_back(b, g, x, dims, keepdim),
+)
+
+
+def _spread_back(b: Any, g: Any, x: tuple, dims: tuple, keepdim: bool) -> Any:
+    """A mean's gradient: g / N everywhere it came from."""
+    if not keepdim:
+        for d in dims:
+            g = g.unsqueeze(d)
+    count = prod(x[d] for d in dims)
+    return (compute(g) / float(count or 1)).cast(g.dtype).expand(x).contiguous()
+
+
 def _mean_grad(ctx: Any, g: Tensor) -> tuple:
     x, (dims, keepdim, _) = ctx.specs[0], ctx.static
+    if not mode.grad:
+        return (_mean_back((g,), (tuple(x.shape), dims, keepdim or not x.ndim)),)
     count = prod(x.shape[d] for d in dims)
     return ((restore(g, x, dims, keepdim) / (count or 1)).expand(x.shape),)
 

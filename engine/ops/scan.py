@@ -274,10 +274,10 @@ def diff(
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     d = wrap_dim(dim, seen.ndim)
+    if not n:
+        return input.clone()
     parts = [t for t in (prepend, input, append) if t is not None]
     out = cat(parts, d) if len(parts) > 1 else input
-    if not n:
-        return out.clone() if out is input else out
     for _ in range(min(n, out._spec.shape[d])):
         size = out._spec.shape[d]
         a, b = out.narrow(d, 1, max(size - 1, 0)) if size else out, out.narrow(d, 0, max(size - 1, 0))
@@ -331,14 +331,18 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     seen = input._spec
     dims = list(range(seen.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     dims = [wrap_dim(d, seen.ndim) for d in dims]
+    for d in dims:
+        if dims.count(d) > 1:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+    spacing = 1 if spacing is None else spacing
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     if isinstance(spacing, (list, tuple)) or (isinstance(spacing, Tensor) and spacing._spec.ndim):
         spaces = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing]
         if len(spaces) != len(dims):
             raise RuntimeError(
-                f"torch.gradient expected spacing to be unspecified, a scalar, or it's length to be equal to 'len(dim)', but got "
-                f"{len(spaces)}"
+                f"torch.gradient expected spacing to be unspecified, a scalar, or it's length to be equal to 'len(dim)', "
+                f"but got {len(spaces)}"
             )
     else:
         spaces = [spacing] * len(dims)

@@ -162,6 +162,8 @@ def _check_weights(name: str, w: Tensor, count: int, allow: str) -> None:
         raise RuntimeError(
             f"cov(): expected {name} to have {what} dtype but got {name} with {_scalar_name(seen.dtype)} dtype"
         )
+    if seen.numel and bool((w < 0).any().item()):
+        raise RuntimeError(f"cov(): {name} cannot be negative")
     if seen.numel != count:
         raise RuntimeError(
             f"cov(): expected {name} to have the same numel as there are observations in the input but got {seen.numel} != {count}"

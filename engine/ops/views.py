@@ -369,8 +369,22 @@ def _slice_rule(x: Spec, dim: int, start: int, stop: int, step: int) -> Spec:
     return x.like(shape, strides, x.offset + start * x.stride[dim] if length else x.offset)
 
 
+def _overlaps(s: Spec) -> bool:
+    """Whether two elements of a view may lie at one place."""
+    end = 0
+    for stride, size in sorted((st, n) for st, n in zip(s.stride, s.shape) if n != 1):
+        if stride <= end:
+            return True
+        end += stride * (size - 1)
+    return False
+
+
 def _geometry_back(ctx: Any, g: Tensor) -> tuple:
-    return (scatter_view(g, ctx.specs[0], ctx.call.out),)
+    base, seen = ctx.specs[0], ctx.call.out
+    if _overlaps(base):  # an expanded base: each of its elements has a gradient of its own
+        base = spec(base.dtype, base.device, tuple(base.shape))
+        seen = ctx.op.rule(base, *ctx.static)
+    return (scatter_view(g, base, seen),)
 
 
 _slice = ViewOp("slice", _slice_rule, _geometry_back)
@@ -489,7 +503,29 @@ def _strided_rule(x: Spec, shape: tuple, strides: tuple, offset: int) -> Spec:
     return x.like(shape, strides, offset)
 
 
-_as_strided = ViewOp("as_strided", _strided_rule, _geometry_back)
+def _strided_back(ctx: Any, g: Tensor) -> tuple:
+    """By place in the storage: elements that lie at one place share a gradient."""
+    base, seen = ctx.specs[0], ctx.call.out
+    inside = base.offset <= seen.offset and seen.reach() <= base.reach()
+    shared = _overlaps(base)
+    if inside and not shared and not _overlaps(seen):
+        return (scatter_view(g, base, seen),)
+    start = min(base.offset, seen.offset)
+    places = ARANGE(max(base.reach(), seen.reach()) - start)
+
+    def at(s: Spec) -> Tensor:
+        return places.as_strided(tuple(s.shape), s.stride, s.offset - start).reshape(-1)
+
+    flat = ZEROS((places._spec.numel,), g._spec.dtype, g._spec.device).index_add(0, at(seen), g.reshape(-1))
+    out = flat[at(base)].reshape(base.shape)
+    if shared:
+        count = ZEROS((places._spec.numel,), g._spec.dtype, g._spec.device)
+        count = count.index_add(0, at(base), ZEROS((base.numel,), g._spec.dtype, g._spec.device) + 1)
+        out = out / count[at(base)].reshape(base.shape)
+    return (out,)
+
+
+_as_strided = ViewOp("as_strided", _strided_rule, _strided_back)
 
 
 @function()

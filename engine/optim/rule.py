@@ -88,9 +88,12 @@ def _apply_fused(
     operands += [grads[i] for i in chosen]
     operands += [convert(v, None, first.device) for v in given.values()]
     static = (rule, len(chosen), len(states[chosen[0]]), numbers, tuple(given), tuple(flags.items()))
-    results = _update(operands, static, tuple(scalars[k] for k in numbers))
-    for target, value in zip(targets, results):
-        store(target, value, True)
+    for target, value in zip(targets, _update(operands, static, tuple([scalars[k] for k in numbers]))):
+        storage = target._storage
+        if target._spec is value._spec and storage.pin is None and storage.size == value._spec.numel:
+            storage.put(value._storage.node)
+        else:
+            store(target, value, True)
 
 
 def _update_rule(*args: Any) -> list[Spec]:

@@ -34,12 +34,14 @@ class Program:
     """A random straight-line program over a few tensors, the same for the same seed.
 
     Exact programs stay within small multiples of 1/8, so that any order of summation gives the same bits; ``smooth``
-    ones add transcendental functions and softmax-like patterns and are compared within a tolerance.
+    ones add transcendental functions and softmax-like patterns and are compared within a tolerance. With ``grad`` the
+    gradients of the inputs belong to the results (None where a changed value cannot be differentiated).
     """
 
-    def __init__(self, seed: int, smooth: bool = False, steps: int = 14) -> None:
+    def __init__(self, seed: int, smooth: bool = False, grad: bool = False, steps: int = 14) -> None:
         self.seed = seed
         self.smooth = smooth
+        self.grad = grad
         self.steps = steps
 
     def inputs(self, round_: int) -> list[np.ndarray]:
@@ -51,11 +53,25 @@ class Program:
         return [values.integers(-16, 17, s).astype(np.float32) / 8 for s in shapes]
 
     def run(self, round_: int) -> list[np.ndarray]:
-        """All results of one run (a list of arrays)."""
-        run = _Run(random.Random(self.seed), self.smooth, [torch.tensor(a) for a in self.inputs(round_)])
+        """All results of one run."""
+        inputs = [torch.tensor(a, requires_grad=self.grad) for a in self.inputs(round_)]
+        run = _Run(random.Random(self.seed), self.smooth, [x * 1 for x in inputs] if self.grad else inputs)
         for _ in range(self.steps):
             run.step()
-        return [t.numpy().copy() for t in run.live]
+        return [t.detach().numpy().copy() for t in run.live + (_gradients(run.live, inputs) if self.grad else [])]
+
+
+def _gradients(results: list[torch.Tensor], inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Gradients of a sum of all results, where autograd allows it."""
+    used = [t for t in results if t.requires_grad]
+    if not used:
+        return []
+    try:
+        found = torch.autograd.grad([(t * 0.5).sum() for t in used], inputs, allow_unused=True)
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error), error
+        return []
+    return [g for g in found if g is not None]
 
 
 class _Run:
@@ -63,7 +79,6 @@ class _Run:
         self.rng = rng
         self.smooth = smooth
         self.live = live
-        self.text: list[str] = [f"{i}: input {list(t.shape)}" for i, t in enumerate(live)]
 
     def pick(self) -> torch.Tensor:
         return self.live[self.rng.randrange(len(self.live))]

@@ -35,7 +35,7 @@ def batch_norm(
 
     In training the running statistics move by ``momentum`` towards the batch's (unbiased) ones.
     """
-    if training and prod(input.shape) // max(input.size(1), 1) == 1:
+    if training and prod((*input.shape[:1], *input.shape[2:])) == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
     return ops.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 

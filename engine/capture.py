@@ -1,0 +1,436 @@
+"""``compile``: run a function's Python once or twice, then replay what it did.
+
+A captured call is one plan: its inputs are argument tensors, long-lived storages (parameters, optimizer state, buffers)
+and constants; its outputs go back into storages or are returned. Numbers that change from call to call (learning
+rates, step counts, random offsets) are asked of their sources at each replay. Two captures in a row must agree before
+anything is replayed; what cannot be captured (reads on the host, several devices, outputs that need a gradient) runs
+normally, with one warning where that is not what was asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Hashable
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .amp.state import autocast_state
+from .autograd.mode import mode
+from .autograd.variable import Tensor, make
+from .graph.log import DeviceLog, open_logs
+from .graph.node import Node, Storage, leaf
+from .graph.plan import Plan
+from .graph.provided import Capture, Stale
+from .nn import Module
+
+_TRIES = 6  # captures that may differ before a signature is given up
+_MAX_SIGNATURES = 32
+
+
+class Uncapturable(Exception):
+    """Why a call cannot be replayed."""
+
+
+# -- signatures -------------------------------------------------------------------------------------------------------------
+def flatten(value: Any, tensors: list[Tensor]) -> Hashable:
+    """A hashable form of nested arguments with the tensors pulled out."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return (value._spec, value._rg, value._storage.size)
+    if isinstance(value, (int, float, bool, str, bytes, type(None), complex, dtypes.dtype)):
+        return (type(value), value)
+    if isinstance(value, (list, tuple)):
+        return (type(value), *(flatten(v, tensors) for v in value))
+    if isinstance(value, dict):
+        return (dict, *((k, flatten(v, tensors)) for k, v in value.items()))
+    return (type(value), id(value))
+
+
+def _surroundings(function: Callable) -> tuple[list[Module], list[Callable[[], Any]]]:
+    """Modules a function can reach by name, and readers of the plain values it can see."""
+    modules: list[Module] = []
+    readers: list[Callable[[], Any]] = []
+    code = getattr(function, "__code__", None)
+    owner = getattr(function, "__self__", None)
+    places: list[Any] = [owner] if owner is not None else []
+    places += [c.cell_contents for c in function.__closure__ or () if _filled(c)] if code else []
+    if code is not None:
+        scope = function.__globals__
+        for name in code.co_names:
+            if name in scope:
+                value = scope[name]
+                if isinstance(value, (int, float, bool, str)):
+                    readers.append(functools.partial(scope.get, name))
+                else:
+                    places.append(value)
+        for cell in function.__closure__ or ():
+            if _filled(cell) and isinstance(cell.cell_contents, (int, float, bool, str)):
+                readers.append(functools.partial(getattr, cell, "cell_contents", None))
+    for place in places:
+        if isinstance(place, Module):
+            modules.extend(m for m in place.modules() if m not in modules)
+        elif isinstance(place, (list, tuple)):
+            for m in place:
+                if isinstance(m, Module):
+                    modules.extend(m.modules())
+    return modules, readers
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 (reading an empty cell raises)
+    except ValueError:
+        return False
+    return True
+
+
+# -- captures ---------------------------------------------------------------------------------------------------------------
+class _Recorded:
+    """One captured call, described so that two can be compared and the second replayed."""
+
+    def __init__(
+        self, capture: Capture, log: DeviceLog, args: list[Tensor], before: dict[int, Any], result: Any, others: list
+    ) -> None:
+        if capture.reads:
+            raise Uncapturable("it reads values on the host (.item(), printing, control flow on a tensor)")
+        if any(o.entries for o in others):
+            raise Uncapturable("it works on several devices")
+        if len(capture.flushes) != 1:
+            raise Uncapturable("it leaves nothing to compute" if not capture.flushes else "it runs in several parts")
+        self.plan: Plan
+        self.plan, leaves, outs, scalars, self.key = capture.flushes[0]
+        self.log = log
+        self.args = args
+        self.result = result
+        self.scalars = scalars
+        self.before = before  # storage of each argument by identity of its node at the start
+        self.sources = [self._source(x, capture) for x in leaves]
+        self.grads = [(t, t._grad) for t in capture.touched.values()]
+        self.returned: list[Tensor] = []
+        self._collect(result)
+        for t in self.returned:
+            if t._rg and t._grad_fn is not None and t._grad_fn not in capture.roots:
+                raise Uncapturable("")  # its result takes part in a gradient: no fault, but Python must record it
+        self.targets = [self._target(node) for node in outs]
+
+    def _source(self, node: Node, capture: Capture) -> tuple:
+        if node in capture.made:
+            return ("const", node)
+        at = self.before.get(id(node))
+        if at is not None:
+            return ("arg", at)
+        storage = node.owner() if node.owner is not None else None
+        if storage is None:
+            raise Uncapturable("it uses a value that is made anew outside the call each time")
+        return ("storage", storage)
+
+    def _collect(self, value: Any) -> None:
+        if isinstance(value, Tensor):
+            self.returned.append(value)
+        elif isinstance(value, (list, tuple)):
+            for v in value:
+                self._collect(v)
+        elif isinstance(value, dict):
+            for v in value.values():
+                self._collect(v)
+
+    def _target(self, node: Node) -> tuple:
+        storage = node.owner()
+        for k, t in enumerate(self.args):
+            if t._storage is storage:
+                return ("arg", k)
+        if any(t._storage is storage for t in self.returned) and storage.version == 0 and not self._held(storage):
+            return ("new", next(i for i, t in enumerate(self.returned) if t._storage is storage))
+        return ("storage", storage)
+
+    def _held(self, storage: Storage) -> bool:
+        return any(g is not None and g._storage is storage for _, g in self.grads)
+
+    def agrees(self, other: _Recorded) -> bool:
+        """Whether two captures did the same."""
+        if self.key != other.key or len(self.scalars) != len(other.scalars):
+            return False
+        for a, b in zip(self.sources, other.sources):
+            if a[0] != b[0] or (a[0] == "arg" and a[1] != b[1]) or (a[0] == "storage" and a[1] is not b[1]):
+                return False
+            if a[0] == "const" and not self._same_content(a[1], b[1]):
+                return False
+        for a, b in zip(self.scalars, other.scalars):
+            if (getattr(a, "source", None) is None) != (getattr(b, "source", None) is None):
+                return False
+            if getattr(a, "source", None) is None and a != b and not (a != a and b != b):
+                return False
+        return True
+
+    def _same_content(self, a: Node, b: Node) -> bool:
+        return bool(np.array_equal(self.log.read(a).view(np.uint8), self.log.read(b).view(np.uint8)))
+
+
+class _Replay:
+    """A captured call ready to run again."""
+
+    def __init__(self, recorded: _Recorded, grad_before: list[tuple[Tensor, bool]]) -> None:
+        self.plan = recorded.plan
+        self.log = recorded.log
+        self.sources = recorded.sources
+        self.targets = recorded.targets
+        self.grads = recorded.grads
+        self.grad_before = grad_before
+        self.tensors = [(t, t._storage) for t, _ in recorded.grads]
+        self.result = recorded.result
+        self.returned = recorded.returned
+        self.providers: list[Any] = []
+        self.scalars: list[tuple] = []
+        for value in recorded.scalars:
+            source = getattr(value, "source", None)
+            if source is None:
+                self.scalars.append((-1, value))
+                continue
+            if source not in self.providers:
+                self.providers.append(source)
+            self.scalars.append((self.providers.index(source), value.item))
+        inputs = {id(s[1]) for s in self.sources if s[0] == "storage"}
+        self.reusable = [kind == "storage" and id(payload) not in inputs for kind, payload in self.targets]
+
+    def holds(self) -> bool:
+        """Whether gradients and parameters are as they were at the capture's start."""
+        for t, empty in self.grad_before:
+            if (t._grad is None) != empty:
+                return False
+        for t, storage in self.tensors:
+            if t._storage is not storage:
+                return False
+        return all(empty or t._grad is g for (t, g), (_, empty) in zip(self.grads, self.grad_before))
+
+    def run(self, args: list[Tensor]) -> Any:
+        """Enqueue the plan for new arguments; returns what the function returned."""
+        log = self.log
+        log.flush()
+        fresh = [p.refresh() for p in self.providers]
+        scalars = [value if at < 0 else fresh[at][value] for at, value in self.scalars]
+        ins = [
+            payload.buffer if kind == "const" else (args[payload]._storage if kind == "arg" else payload).node.buffer
+            for kind, payload in self.sources
+        ]
+        plan = self.plan
+        outs = plan.buffers(ins, self._reused())
+        plan.launch(ins, outs, scalars, log.arena(plan.arena_bytes))
+        log.launches += len(plan.steps)
+        made: dict[int, Node] = {}
+        for (kind, payload), buffer in zip(self.targets, outs):
+            if kind == "new":
+                made[payload] = self._leaf(self.returned[payload]._storage, buffer)
+                continue
+            storage = args[payload]._storage if kind == "arg" else payload
+            storage.version += 1
+            if storage.node.buffer is not buffer:
+                storage.node = self._leaf(storage, buffer)
+                storage.node.owner = Storage.reference(storage)
+                if storage.pin is not None:
+                    log._to_pin(storage.node, storage)
+        for t, g in self.grads:
+            t._grad = g
+        return self._rebuild(self.result, made, args)
+
+    def _reused(self) -> list[Any]:
+        """For each output its storage's present buffer if nothing else can see it, else None."""
+        out = []
+        for (_, storage), free in zip(self.targets, self.reusable):
+            buffer = storage.node.buffer if free else None
+            out.append(buffer if buffer is not None and getrefcount(buffer) <= 3 and storage.pin is None else None)
+        return out
+
+    def _leaf(self, storage: Storage, buffer: Any) -> Node:
+        call = storage.node.call
+        return leaf(buffer, call.out.dtype, self.log.device, call.out.numel)
+
+    def _rebuild(self, value: Any, made: dict[int, Node], args: list[Tensor]) -> Any:
+        if isinstance(value, Tensor):
+            at = next(i for i, t in enumerate(self.returned) if t is value)
+            node = made.get(at)
+            return value if node is None else make(node, value._spec)
+        if isinstance(value, (list, tuple)):
+            rebuilt = [self._rebuild(v, made, args) for v in value]
+            if isinstance(value, tuple) and hasattr(value, "_fields"):
+                return type(value)(*rebuilt)
+            return type(value)(rebuilt)
+        if isinstance(value, dict):
+            return {k: self._rebuild(v, made, args) for k, v in value.items()}
+        return value
+
+
+class _Signature:
+    """The state of one kind of call: captures until two agree, then a replay."""
+
+    def __init__(self) -> None:
+        self.last: _Recorded | None = None
+        self.replay: _Replay | None = None
+        self.tries = 0
+        self.given_up = False
+
+
+class Compiled:
+    """A function that is captured and replayed."""
+
+    def __init__(self, function: Callable, fullgraph: bool = False) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._fullgraph = fullgraph
+        self._signatures: dict[Hashable, _Signature] = {}
+        self._modules, self._readers = _surroundings(inspect.unwrap(function))
+        self._warned = False
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        tensors: list[Tensor] = []
+        key = self._key(args, kwargs, tensors)
+        signature = self._signatures.get(key)
+        if signature is None:
+            if len(self._signatures) >= _MAX_SIGNATURES:
+                self._signatures.clear()
+            signature = self._signatures[key] = _Signature()
+        replay = signature.replay
+        if replay is not None and replay.holds():
+            try:
+                return replay.run(tensors)
+            except Stale:
+                signature.replay, signature.last, signature.tries = None, None, 0
+        if signature.given_up or Capture.active is not None:
+            return self._function(*args, **kwargs)
+        return self._capture(signature, tensors, args, kwargs)
+
+    def _key(self, args: tuple, kwargs: dict, tensors: list[Tensor]) -> Hashable:
+        modules = list(self._modules)
+        for a in (*args, *kwargs.values()):
+            if isinstance(a, Module):
+                modules.extend(a.modules())
+        return (
+            flatten(args, tensors),
+            flatten(kwargs, tensors) if kwargs else (),
+            tuple([m.training for m in modules]),
+            tuple([read() for read in self._readers]),
+            mode.grad,
+            mode.inference,
+            autocast_state.active,
+            dtypes.default.get(),
+        )
+
+    def _capture(self, signature: _Signature, tensors: list[Tensor], args: tuple, kwargs: dict) -> Any:
+        logs = open_logs()
+        for log in logs:
+            log.flush()
+        own = [log for log in logs if isinstance(log, DeviceLog)]
+        main = next((t._spec.device.graph for t in tensors if isinstance(t._spec.device.graph, DeviceLog)), None)
+        main = main or (own[0] if own else None)
+        if main is None or (replay_unsafe := any(t._spec.device.kind == "meta" for t in tensors)):
+            del replay_unsafe
+            return self._function(*args, **kwargs)
+        before = {id(t._storage.node): k for k, t in reversed(list(enumerate(tensors)))}
+        capture = Capture()
+        grad_state = _GradState()
+        capture.touch = grad_state.touch(capture)
+        Capture.active = capture
+        main.recording = capture
+        try:
+            result = self._function(*args, **kwargs)
+            main.flush()
+        finally:
+            Capture.active = None
+            main.recording = None
+        try:
+            recorded = _Recorded(capture, main, tensors, before, result, [o for o in own if o is not main])
+        except Uncapturable as reason:
+            self._refuse(signature, str(reason))
+            return result
+        last = signature.last
+        if last is not None and recorded.agrees(last):
+            signature.replay = _Replay(recorded, grad_state.before(recorded.grads))
+            signature.last = None
+        else:
+            recorded.args, recorded.result, recorded.returned = [], None, []
+            signature.last = recorded
+            signature.tries += 1
+            if signature.tries > _TRIES:
+                self._refuse(signature, "it does something else each time it is called")
+        return result
+
+    def _refuse(self, signature: _Signature, reason: str) -> None:
+        signature.given_up = True
+        signature.last = None
+        if reason and self._fullgraph:
+            raise RuntimeError(f"engine.compile(fullgraph=True): {self._function!r} cannot be captured: {reason}")
+        if reason and not self._warned:
+            self._warned = True
+            name = getattr(self._function, "__qualname__", repr(self._function))
+            warnings.warn(f"engine.compile: '{name}' runs uncompiled, because {reason}", stacklevel=4)
+
+
+class _GradState:
+    """Whether each touched tensor had a gradient when the call began."""
+
+    def __init__(self) -> None:
+        self.empty: dict[int, bool] = {}
+
+    def touch(self, capture: Capture) -> Callable[[Any], None]:
+        """The capture's hook: called before a gradient changes."""
+
+        def touch(t: Tensor) -> None:
+            if id(t) not in self.empty:
+                self.empty[id(t)] = t._grad is None
+                capture.touched[id(t)] = t
+
+        return touch
+
+    def before(self, grads: list[tuple[Tensor, Any]]) -> list[tuple[Tensor, bool]]:
+        """(tensor, had none) in the order of ``grads``."""
+        return [(t, self.empty[id(t)]) for t, _ in grads]
+
+
+class OptimizedModule(Module):
+    """A module whose forward is compiled; parameters and attributes are the original's."""
+
+    def __init__(self, module: Module, fullgraph: bool) -> None:
+        super().__init__()
+        self._orig_mod = module
+        object.__setattr__(self, "_compiled", Compiled(module, fullgraph))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the original, captured where that can be."""
+        return self._compiled(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("_orig_mod"), name)
+
+
+def compile(  # noqa: A001
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = "inductor",
+    mode: str | None = None,
+    options: dict | None = None,
+    disable: bool = False,
+) -> Any:
+    """torch.compile's interface: a function or module that is replayed without its Python once it is known.
+
+    ``fullgraph=True`` raises RuntimeError where a call cannot be captured instead of running it normally. ``dynamic``,
+    ``backend``, ``mode`` and ``options`` are accepted and choose nothing. As a decorator with arguments it returns one.
+    """
+    if model is None:
+        return functools.partial(compile, fullgraph=fullgraph, disable=disable)
+    if disable:
+        return model
+    if isinstance(model, Module):
+        return OptimizedModule(model, fullgraph)
+    return Compiled(model, fullgraph)
