@@ -69,7 +69,7 @@ ENG_FN float eng_half_expm1_f32(float x) {
   return (h * p + (h - 0.5f)) * more;
 }
 
-// -- logarithms: x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2) -----------------------------------------------------------
+// -- logarithms: x = 2^k (1 + f), eng_hw_sqrt_f32(1/2) <= 1 + f < eng_hw_sqrt_f32(2) -----------------------------------------------------------
 
 // (log(1 + f) - f + f^2/2) / f^3
 #define eng_log_poly_f32(f) \
@@ -143,7 +143,8 @@ ENG_FN float eng_quarter_f32(float x, int* quadrant) {
   const int n = (int)((top + 0x20000000u) >> 30);
   // the fraction of a quarter turn in [-1/2, 1/2), as two words of 30 and 31 bits
   const int high = (int)(top - ((uint)n << 30)), low = (int)((uint)p >> 1), sign = as_int(x) & (int)0x80000000;
-  float r = (float)high * (1.57079633f * 0x1p-30f) + (float)low * (1.57079633f * 0x1p-61f);
+  const float h = (float)high, rest = (float)(high - (int)h) + (float)low * 0x1p-31f;
+  float r = h * (1.57079637f * 0x1p-30f) + (h * (-4.37113883e-8f * 0x1p-30f) + rest * (1.57079637f * 0x1p-30f));
   r = as_float(as_int(r) ^ sign);
   r = u >= 0x7f800000 ? ENG_NAN_f32 : r;
   const int turn = sign != 0 ? -n : n, plain = u < 0x3f000000;  // below 1/2 nothing needs reducing
@@ -159,8 +160,8 @@ ENG_FN float eng_quarter_f32(float x, int* quadrant) {
 ENG_FN float eng_sin_f32(float x) {
   int n;
   const float r = eng_quarter_f32(x, &n), q = r * r, s = eng_sin_poly_f32(r, q), c = eng_cos_poly_f32(q);
-  const float y = (n & 1) ? c : s;
-  return (n & 2) ? -y : y;
+  const float y = (n & 1) ? c : s, z = (n & 2) ? -y : y;
+  return x == 0.0f ? x : z;
 }
 
 ENG_FN float eng_cos_f32(float x) {
@@ -173,7 +174,8 @@ ENG_FN float eng_cos_f32(float x) {
 ENG_FN float eng_tan_f32(float x) {
   int n;
   const float r = eng_quarter_f32(x, &n), q = r * r, s = eng_sin_poly_f32(r, q), c = eng_cos_poly_f32(q);
-  return (n & 1) ? -c / s : s / c;
+  const float a = (n & 1) ? -c : s, b = (n & 1) ? s : c, y = a / b;
+  return x == 0.0f ? x : y;
 }
 
 // (atan(z) - z) / z^3 in q = z^2, 0 <= z <= 1
@@ -252,7 +254,7 @@ ENG_FN float eng_pow_f32(float x, float y) {
   float v = eng_scale_f32(w, k);
   const float end = ((a == 0.0f) != (y < 0.0f)) ? 0.0f : INFINITY;  // 0^y and inf^y
   v = ((a == 0.0f) | (a == INFINITY)) ? end : v;
-  const float half_y = 0.5f * y, floor_y = floor(y), floor_half = floor(half_y);
+  const float half_y = 0.5f * y, floor_y = eng_hw_floor_f32(y), floor_half = eng_hw_floor_f32(half_y);
   const int whole = floor_y == y, odd = whole & (floor_half != half_y);
   v = as_float(as_int(v) ^ (odd ? as_int(x) & (int)0x80000000 : 0));
   v = ((x < 0.0f) & (whole == 0) & (a != INFINITY)) ? ENG_NAN_f32 : v;

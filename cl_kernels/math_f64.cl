@@ -173,7 +173,8 @@ ENG_FN double eng_quarter_f64(double x, int* quadrant) {
   }
   const double t = x * 0.63661977236758134 + ENG_SHIFT_f64, n = t - ENG_SHIFT_f64;
   *quadrant = (int)as_long(t);
-  return fma(-n, -0x1.f1976b7ed8fbcp-110, fma(-n, 0x1.1a62633145c07p-54, fma(-n, 0x1.921fb54442d18p+0, x)));
+  const double r = eng_hw_fma_f64(-n, 0x1.1a62633145c07p-54, eng_hw_fma_f64(-n, 0x1.921fb54442d18p+0, x));
+  return eng_hw_fma_f64(-n, -0x1.f1976b7ed8fbcp-110, r);
 }
 
 #define ENG_SIN_COS_f64 \
@@ -183,8 +184,8 @@ ENG_FN double eng_quarter_f64(double x, int* quadrant) {
 
 ENG_FN double eng_sin_f64(double x) {
   ENG_SIN_COS_f64
-  const double y = (n & 1) ? c : s;
-  return (n & 2) ? -y : y;
+  const double y = (n & 1) ? c : s, z = (n & 2) ? -y : y;
+  return x == 0 ? x : z;
 }
 
 ENG_FN double eng_cos_f64(double x) {
@@ -195,7 +196,8 @@ ENG_FN double eng_cos_f64(double x) {
 
 ENG_FN double eng_tan_f64(double x) {
   ENG_SIN_COS_f64
-  return (n & 1) ? -c / s : s / c;
+  const double a = (n & 1) ? -c : s, b = (n & 1) ? s : c, y = a / b;
+  return x == 0 ? x : y;
 }
 
 // (atan(z) - z) / z^3 in q = z^2, 0 <= z <= 1
@@ -227,7 +229,8 @@ ENG_FN double eng_tan_f64(double x) {
 
 ENG_FN double eng_erf_f64(double x) {
   const double a = eng_abs_f64(x), q = x * x;
-  return a < 1.0 ? x * eng_erf_poly_f64(q) : eng_copysign_f64(1.0 - eng_erfc_f64(a), x);
+  const double near = x * eng_erf_poly_f64(q), far = eng_copysign_f64(1.0 - eng_erfc_f64(a), x);
+  return a < 1.0 ? near : far;
 }
 
 // (1 + 2a) e^(a^2) erfc(a) as a polynomial in (a - 3.75) / (a + 3.75), after Shepherd and Laframboise 1981

@@ -8,6 +8,43 @@
 
 #define ENG_NAN_t ((real)as_float(0x7fc00000))
 
+// What processors have instructions for. PoCL's builtins for it hold branches or calls.
+#ifdef ENGINE_PLATFORM_POCL
+real __attribute__((const)) eng_hw_sqrt_t(real) __asm("llvm.sqrt.real");
+#else
+#define eng_hw_sqrt_t(x) sqrt(x)
+#endif
+
+#ifdef ENGINE_PLATFORM_POCL
+real __attribute__((const)) eng_hw_floor_t(real) __asm("llvm.floor.real");
+#else
+#define eng_hw_floor_t(x) floor(x)
+#endif
+
+#ifdef ENGINE_PLATFORM_POCL
+real __attribute__((const)) eng_hw_ceil_t(real) __asm("llvm.ceil.real");
+#else
+#define eng_hw_ceil_t(x) ceil(x)
+#endif
+
+#ifdef ENGINE_PLATFORM_POCL
+real __attribute__((const)) eng_hw_trunc_t(real) __asm("llvm.trunc.real");
+#else
+#define eng_hw_trunc_t(x) trunc(x)
+#endif
+
+#ifdef ENGINE_PLATFORM_POCL
+real __attribute__((const)) eng_hw_rint_t(real) __asm("llvm.rint.real");
+#else
+#define eng_hw_rint_t(x) rint(x)
+#endif
+
+#ifdef ENGINE_PLATFORM_POCL
+real __attribute__((const)) eng_hw_fma_t(real, real, real) __asm("llvm.fma.real");
+#else
+#define eng_hw_fma_t(x, y, z) fma(x, y, z)
+#endif
+
 ENG_FN real eng_abs_t(real x) { return as_real(as_bits(x) & ~ENG_SIGN_t); }
 
 ENG_FN real eng_sign_t(real x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : x == 0 ? 0.0 : x; }
@@ -20,17 +57,17 @@ ENG_FN real eng_max_t(real a, real b) { return (a > b || a != a) ? a : b; }
 
 ENG_FN real eng_min_t(real a, real b) { return (a < b || a != a) ? a : b; }
 
-ENG_FN real eng_sqrt_t(real x) { return sqrt(x); }
+ENG_FN real eng_sqrt_t(real x) { return eng_hw_sqrt_t(x); }
 
-ENG_FN real eng_rsqrt_t(real x) { return 1.0 / sqrt(x); }
+ENG_FN real eng_rsqrt_t(real x) { return 1.0 / eng_hw_sqrt_t(x); }
 
-ENG_FN real eng_floor_t(real x) { return floor(x); }
+ENG_FN real eng_floor_t(real x) { return eng_hw_floor_t(x); }
 
-ENG_FN real eng_ceil_t(real x) { return ceil(x); }
+ENG_FN real eng_ceil_t(real x) { return eng_hw_ceil_t(x); }
 
-ENG_FN real eng_trunc_t(real x) { return trunc(x); }
+ENG_FN real eng_trunc_t(real x) { return eng_hw_trunc_t(x); }
 
-ENG_FN real eng_round_t(real x) { return rint(x); }
+ENG_FN real eng_round_t(real x) { return eng_hw_rint_t(x); }
 
 ENG_FN real eng_nextafter_t(real x, real y) {
   const bits step = ((y > x) == (x > 0)) ? 1 : -1;
@@ -50,7 +87,7 @@ ENG_FN real eng_remainder_t(real a, real b) {
 
 ENG_FN real eng_floor_divide_t(real a, real b) {
   const real m = eng_fmod_t(a, b), q = a / b, d = (a - m) / b - (((m != 0) & ((b < 0) != (m < 0))) ? 1.0 : 0.0);
-  const real f = floor(d), whole = d - f > 0.5 ? f + 1.0 : f, r = d == 0 ? eng_copysign_t(0.0, q) : whole;
+  const real f = eng_hw_floor_t(d), whole = d - f > 0.5 ? f + 1.0 : f, r = d == 0 ? eng_copysign_t(0.0, q) : whole;
   return b == 0 ? q : r;
 }
 
@@ -91,13 +128,13 @@ ENG_FN real eng_log_ends_t(real x, real y) {
 
 ENG_FN real eng_asinh_t(real x) {
   const real a = eng_abs_t(x), q = a * a;
-  const real big = eng_log_t(a) + 0.693147180559945309, y = eng_log1p_t(a + q / (1.0 + sqrt(1.0 + q)));
+  const real big = eng_log_t(a) + 0.693147180559945309, y = eng_log1p_t(a + q / (1.0 + eng_hw_sqrt_t(1.0 + q)));
   return eng_copysign_t(a > 1.0e9 ? big : y, x);
 }
 
 ENG_FN real eng_acosh_t(real x) {
   const real t = x - 1.0;
-  const real big = eng_log_t(x) + 0.693147180559945309, y = eng_log1p_t(t + sqrt(t * (t + 2.0)));
+  const real big = eng_log_t(x) + 0.693147180559945309, y = eng_log1p_t(t + eng_hw_sqrt_t(t * (t + 2.0)));
   const real r = x > 1.0e9 ? big : y;
   return x < 1.0 ? ENG_NAN_t : r;
 }
@@ -132,14 +169,14 @@ ENG_FN real eng_atan2_t(real y, real x) {
 }
 
 ENG_FN real eng_asin_t(real x) {
-  const real a = eng_abs_t(x), h = 0.5 * (1.0 - a), root = sqrt(h), square = x * x;
+  const real a = eng_abs_t(x), h = 0.5 * (1.0 - a), root = eng_hw_sqrt_t(h), square = x * x;
   const real q = a > 0.5 ? h : square, z = a > 0.5 ? root : a, y = z + z * q * eng_asin_poly_t(q);
   const real far = ENG_HALF_PI_t - (2.0 * y - ENG_HALF_PI_LOW_t);
   return eng_copysign_t(a > 0.5 ? far : y, x);
 }
 
 ENG_FN real eng_acos_t(real x) {
-  const real a = eng_abs_t(x), h = 0.5 * (1.0 - a), root = sqrt(h), square = x * x;
+  const real a = eng_abs_t(x), h = 0.5 * (1.0 - a), root = eng_hw_sqrt_t(h), square = x * x;
   const real q = a > 0.5 ? h : square, z = a > 0.5 ? root : x, y = z + z * q * eng_asin_poly_t(q), twice = 2.0 * y;
   const real back = 2.0 * ENG_HALF_PI_t - (twice - 2.0 * ENG_HALF_PI_LOW_t), far = x < 0 ? back : twice;
   const real near = ENG_HALF_PI_t - (y - ENG_HALF_PI_LOW_t);
@@ -160,7 +197,7 @@ ENG_FN real eng_hypot_t(real x, real y) {
   const real a = eng_abs_t(x), b = eng_abs_t(y), m = a > b ? a : b;
   const real lift = m < 1.0 / ENG_HUGE_t ? ENG_SCALE_t : 1.0, up = m > ENG_HUGE_t ? 1.0 / ENG_SCALE_t : lift;
   const real sink = m < 1.0 / ENG_HUGE_t ? 1.0 / ENG_SCALE_t : 1.0, down = m > ENG_HUGE_t ? ENG_SCALE_t : sink;
-  const real u = a * up, v = b * up, r = sqrt(u * u + v * v) * down;
+  const real u = a * up, v = b * up, r = eng_hw_sqrt_t(u * u + v * v) * down;
   return ((a == INFINITY) | (b == INFINITY)) ? (real)INFINITY : r;
 }
 

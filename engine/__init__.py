@@ -145,7 +145,7 @@ globals().update(LEGACY_TYPES)
 _LAZY = frozenset(
     (
         "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "hub", "jit", "library", "linalg", "models",
-        "multiprocessing", "profiler", "signal", "special", "testing", "viz",
+        "multiprocessing", "profiler", "signal", "special", "testing", "types", "viz",
     )
 )  # fmt: skip
 _LAZY_FUNCTIONS = {"compile": "capture", "vmap": "func", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack"}

@@ -237,7 +237,9 @@ def _check_arrays(
         same |= np.isnan(ours) & np.isnan(theirs)
     if same.all():
         return
-    difference = np.where(theirs > ours, theirs - ours, ours - theirs) if ours.dtype.kind == "u" else np.abs(ours - theirs)
+    difference = (
+        np.where(theirs > ours, theirs - ours, ours - theirs) if ours.dtype.kind == "u" else np.abs(ours - theirs)
+    )
     if ours.dtype.kind in "iu":
         relative = (difference.astype(np.float32) / np.abs(theirs).astype(np.float32)).astype(np.float32)
     else:
@@ -319,7 +321,11 @@ def _bounds(dtype: dtypes.dtype, integral: bool, low: float | None, high: float 
         lowest, highest, usual = 0, 2, (0, 2)
     elif integral:
         info = dtypes.iinfo(dtype)
-        lowest, highest, usual = info.min, info.max + (dtype is not dtypes.int64 and dtype is not dtypes.uint64), (-9, 10)
+        lowest, highest, usual = (
+            info.min,
+            info.max + (dtype is not dtypes.int64 and dtype is not dtypes.uint64),
+            (-9, 10),
+        )
         highest = min(highest, (1 << 63) - 1)
         if not dtype.is_signed:
             usual = (0, 10)

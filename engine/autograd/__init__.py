@@ -1,7 +1,9 @@
 """Automatic differentiation: grad modes, recording, the backward pass."""
 
+from . import function
 from .backward import backward, grad
-from .custom import Function
+from .custom import Function, once_differentiable
+from .legacy import Variable
 from .mode import (
     detect_anomaly,
     enable_grad,
@@ -15,6 +17,7 @@ from .mode import (
 
 __all__ = [
     "Function",
+    "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",
@@ -26,3 +29,7 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+# torch.autograd.function has both the records and the base class of functions written by the user
+function.Function = Function
+function.once_differentiable = once_differentiable

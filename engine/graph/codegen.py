@@ -15,9 +15,11 @@ from . import scalar
 from .ir import Val
 from .nest import CONSTANT, ELEMENT, ROW, Access, Instr, Nest, Store
 
+_SERIAL = 131072  # work (elements times instructions / 8) that one work-item does sooner than a second one wakes up
 _LANES = 128  # columns a CPU work-item reduces side by side
 _BLOCK = 2048  # elements summed before the partial sum joins the total: bounds rounding error as a tree would
 _GROUP = 128  # work-items of a GPU work-group that reduces a row
+_LONG = 128  # turns from which a loop may be told how wide to go
 _DEAR = 9  # a value above this cost is kept from one loop over the row to the next, not computed again
 
 
@@ -64,9 +66,11 @@ class Generated:
     work: int
 
 
-def generate(nest: Nest, schedule: str, units: int, fp64: bool) -> Generated:
-    """The kernel of a nest under the "cpu" or "gpu" schedule, for a device with ``units`` compute units."""
+def generate(nest: Nest, schedule: str, units: int, fp64: bool, width: int = 0) -> Generated:
+    """The kernel of a nest under the "cpu" or "gpu" schedule, for a device with ``units`` compute units and vectors of
+    ``width`` floats."""
     writer = _SCHEDULES[schedule, bool(nest.reduces), nest.columns](nest, units, fp64)
+    writer.width = width
     return writer.kernel()
 
 
@@ -87,6 +91,7 @@ class _Writer:
         self.steps: dict[tuple[int, ...], list[str]] = {}
         self.row_addresses: dict[int, str] = {}
         self.varying: dict[str, bool] = {}
+        self.width = 0
 
     def kernel(self) -> Generated:
         """Write everything."""
@@ -114,6 +119,13 @@ class _Writer:
     def close(self) -> None:
         self.depth -= 1
         self.line("}")
+
+    def vectorise(self, length: int) -> None:
+        """Before a loop of about ``length`` turns. Compilers shy away from 512-bit vectors; in dear arithmetic they pay."""
+        dear = self.width == 16 and length >= _LONG and any(i.cost > _DEAR for i in self.nest.instrs)
+        wide = any(i.dtype.itemsize == 8 and i.dtype.is_floating_point for i in self.nest.instrs)
+        size = f" vectorize_width({8 if wide else 16})" if dear else ""
+        self.line(f"#pragma clang loop vectorize(assume_safety){size}")
 
     def number(self, value: int, name: str | None = None) -> str:
         """A new ``long`` parameter with that value."""
@@ -228,7 +240,7 @@ class _CpuPointwise(_Writer):
         n = nest.outer[-1] if nest.outer else 1
         rows = nest.rows // n if n else 0
         total = rows * n
-        groups = 1 if total * max(1, len(nest.instrs) // 8) < 16384 else self.units * 4
+        groups = 1 if total * max(1, len(nest.instrs) // 8) < _SERIAL else self.units * 4
         segment = max(1, min(n, max(1024, -(-n // (groups if rows < groups else 1)))))
         segments = max(1, -(-n // segment))
         items = rows * segments
@@ -253,7 +265,7 @@ class _CpuPointwise(_Writer):
         steady = [i for i in self.needed([s.value for s in nest.stores], ELEMENT) if not self._varies(i)]
         for instr in steady:
             self.declare(instr, [*indices, "0"], [])
-        self.line("#pragma clang loop vectorize(assume_safety)")
+        self.vectorise(n)
         self.open("for (long j = begin; j < end; j++)")
         self._body([*indices, "j"], hoisted + steady)
         self.close()
@@ -401,7 +413,7 @@ class _CpuRows(_Reducer):
     def schedule(self) -> None:
         nest = self.nest
         rows = nest.rows
-        groups = 1 if rows * nest.row_length * max(1, len(nest.instrs) // 8) < 16384 else self.units * 4
+        groups = 1 if rows * nest.row_length * max(1, len(nest.instrs) // 8) < _SERIAL else self.units * 4
         per = max(1, -(-rows // groups))
         self.global_size = (max(1, -(-rows // per)),)
         count, each = self.number(rows), self.number(per)
@@ -429,7 +441,7 @@ class _CpuRows(_Reducer):
                 self.line(f"const long je = jb + {_BLOCK} < {size} ? jb + {_BLOCK} : {size};")
                 for r in sums:
                     self.line(f"{accumulator(r)} {r.name}p = 0;")
-            self.line("#pragma clang loop vectorize(assume_safety)")
+            self.vectorise(self.nest.inner[-1])
             start, end = ("jb", "je") if blocked else ("0", size)
             self.open(f"for (long {j} = {start}; {j} < {end}; {j}++)")
         roots = [r.operands[0] for r in reduces] + [s.value for s in stores]
@@ -460,7 +472,7 @@ class _CpuColumns(_Reducer):
         rows = nest.rows // n if n else 0
         strips = max(1, -(-n // _LANES))
         items = rows * strips
-        groups = 1 if nest.rows * nest.row_length * max(1, len(nest.instrs) // 8) < 16384 else items
+        groups = 1 if nest.rows * nest.row_length * max(1, len(nest.instrs) // 8) < _SERIAL else items
         per = max(1, -(-items // groups))
         self.global_size = (max(1, -(-items // per)),)
         count, each, strip = self.number(items), self.number(per), self.number(strips)
@@ -478,7 +490,7 @@ class _CpuColumns(_Reducer):
         return instr.name
 
     def _lanes(self) -> None:
-        self.line("#pragma clang loop vectorize(assume_safety)")
+        self.vectorise(self.nest.outer[-1])
         self.open("for (int l = 0; l < lanes; l++)")
 
     def rows_at(self, phase: int, outer: list[str]) -> None:

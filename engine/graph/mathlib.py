@@ -37,6 +37,7 @@ class _Definition:
 def _for_type(text: str, suffix: str) -> str:
     """A definition of a ``*_real.cl`` file for one type."""
     real, bits = _REAL[suffix]
+    text = text.replace('.real"', f'.{suffix}"')
     text = re.sub(r"\b((?:eng|ENG)_\w+?)_t\b", rf"\1_{suffix}", text)
     text = re.sub(r"\b((?:eng|ENG)_\w+?)_c\b", rf"\1_c{2 * int(suffix[1:])}", text)
     text = re.sub(r"\breal(\d*)\b", rf"{real}\1", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -18,18 +18,18 @@ from . import codegen, mathlib, nest
 from .fuse import Group, fuse
 from .ir import Builder, Ref, Val
 from .library.call import Float, Int, KernelCall, Operand, Scratch
-from .memory_plan import MemoryPlan, Slot, made, nbytes
+from .memory_plan import MemoryPlan, Slot, nbytes
 from .native import Native
 from .node import Call
 from .spec import Spec
 from .view import View
 
 _MERGE_AFTER = 2  # runs of a plan of tiny kernels before they become one program
-_MERGE_WORK = 1 << 20  # elements times instructions that one work-item may do
+_MERGE_WORK = 60_000  # elements times instructions a launch must save to be worth giving up the other units
 _pack_long = struct.Struct("q").pack
 
 
-@lru_cache(maxsize=None)
+@cache
 def library_source(name: str) -> str:
     """Text of a file of cl_kernels."""
     return resources.files(cl_kernels).joinpath(name).read_text()
@@ -139,7 +139,7 @@ class Plan:
         work = sum(g.work for g in self.generated)
         self.mergeable = (
             self.schedule == "cpu" and len(self.steps) > 1 and len(self.generated) == len(self.steps)
-            and work <= _MERGE_WORK
+            and work <= _MERGE_WORK * len(self.steps)
         )  # fmt: skip
 
     @property
@@ -187,7 +187,9 @@ class Plan:
             body = nest.build(group)
             if body.rows == 0:
                 return []
-            made_ = codegen.generate(body, self.schedule, self.caps.compute_units, self.caps.fp64)
+            made_ = codegen.generate(
+                body, self.schedule, self.caps.compute_units, self.caps.fp64, self.caps.float_vector_width
+            )
             self.generated.append(made_)
             return [made_]
         val = group.native

@@ -12,6 +12,7 @@ from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
 from ..graph.codegen import storage
+from ..graph.library import reference
 from ..graph.library.call import Int, KernelCall, Operand
 from ..graph.native import Native
 from ..graph.scalar import c_type
@@ -146,7 +147,8 @@ def scatter_rows(b: Any, base: Any, rows: int, width: int, index: Any, src: Any,
         return [KernelCall("scatter.cl", "eng_scatter", (blocks * columns,), (1,), args, options)]
 
     native = Native(
-        "scatter", ("base", "index", "src"), ("out",), (((rows * width,), dtype),), calls, True, ("math.cl",)
+        "scatter", ("base", "index", "src"), ("out",), (((rows * width,), dtype),), calls, True, ("math.cl",),
+        reference.scatter_rows(width, how),
     )
     return b.kernel(native, (base, index, src), native.outputs)[0]
 

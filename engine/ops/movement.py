@@ -423,7 +423,7 @@ def _inplace_view(name: str) -> None:
     function(f"{name}_", torch=False, aliases=aliases)(call)
 
 
-for _name in ("squeeze", "unsqueeze", "transpose", "t"):
+for _name in ("squeeze", "unsqueeze", "transpose", "t", "as_strided"):
     _inplace_view(_name)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.codegen import storage
+from ..graph.library import reference
 from ..graph.library.call import Int, KernelCall, Operand, Scratch
 from ..graph.native import Native
 from ..graph.scalar import c_type
@@ -74,7 +75,9 @@ def scan(b: Any, x: Any, dim: int, how: str, reverse: bool = False) -> Any:
         )
         return [first, row]
 
-    native = Native("scan", ("in",), ("out",), ((shape, dtype),), calls, False, ("math.cl",))
+    native = Native(
+        "scan", ("in",), ("out",), ((shape, dtype),), calls, False, ("math.cl",), reference.scan(dim, how, reverse)
+    )
     return b.kernel(native, (x.contiguous(),), native.outputs)[0]
 
 
@@ -138,7 +141,10 @@ def _recurrence_lower(b: Any, a: Any, c: Any, dim: int, reverse: bool) -> Any:
         options = _options(dtype, acc, KIND=2, REVERSE=int(reverse))
         return [KernelCall("scan.cl", "eng_recurrence", (groups,), (1,), args, options)]
 
-    native = Native("recurrence", ("a", "b"), ("out",), ((shape, dtype),), calls, False, ("math.cl",))
+    native = Native(
+        "recurrence", ("a", "b"), ("out",), ((shape, dtype),), calls, False, ("math.cl",),
+        reference.recurrence(dim, reverse),
+    )
     return b.kernel(native, (a.contiguous(), c.contiguous()), native.outputs)[0]
 
 
@@ -227,7 +233,8 @@ def _extreme_lower(b: Any, x: Any, dim: int, how: str) -> list:
         return [KernelCall("scan.cl", "eng_scan_extreme", (groups,), (1,), args, options)]
 
     native = Native(
-        "scan_extreme", ("in",), ("out", "index"), ((shape, dtype), (shape, dtypes.int64)), calls, False, ("math.cl",)
+        "scan_extreme", ("in",), ("out", "index"), ((shape, dtype), (shape, dtypes.int64)), calls, False, ("math.cl",),
+        reference.running_extreme(dim, how),
     )
     return b.kernel(native, (x.contiguous(),), native.outputs)
 

@@ -11,6 +11,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.codegen import storage
+from ..graph.library import reference
 from ..graph.library.call import Int, KernelCall, Operand
 from ..graph.native import Native
 from ..graph.scalar import c_type
@@ -98,7 +99,8 @@ def _search_lower(b: Any, seq: Any, values: Any, sorter: Any, right: bool, dtype
         return [KernelCall("search.cl", "eng_search", (groups,), (1,), args, options)]
 
     native = Native(
-        "search", ("seq", "values", "sorter"), ("out",), ((values.shape, dtypes.int64),), calls, False, ("math.cl",)
+        "search", ("seq", "values", "sorter"), ("out",), ((values.shape, dtypes.int64),), calls, False, ("math.cl",),
+        reference.search(right, sort),
     )
     return b.kernel(native, (seq, values, sorter), native.outputs)[0].cast(dtype)
 

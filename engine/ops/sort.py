@@ -9,6 +9,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.codegen import storage
+from ..graph.library import reference
 from ..graph.library.call import Int, KernelCall, Operand, Scratch
 from ..graph.native import Native
 from ..graph.scalar import c_type
@@ -133,9 +134,11 @@ def _rows(x: Any, dim: int) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
     return moved.reshape((-1, x.shape[dim])).contiguous(), moved.shape, inverse
 
 
-def _native(b: Any, name: str, flat: Any, shape: tuple[int, ...], calls: Any) -> list:
+def _native(b: Any, name: str, flat: Any, shape: tuple[int, ...], calls: Any, meaning: Any) -> list:
     outputs = ((shape, flat.dtype), (shape, dtypes.int64))
-    native = Native(name, ("in",), ("values", "index"), outputs, calls, False, ("math.cl",))
+    native = Native(
+        name, ("in",), ("values", "index"), outputs, calls, False, ("math.cl",), meaning
+    )
     return b.kernel(native, (flat,), outputs)
 
 
@@ -144,7 +147,8 @@ def _sort_lower(b: Any, x: Any, dim: int, descending: bool) -> list:
         return [x, b.const(0, dtypes.int64, x.shape).contiguous()]
     flat, shape, inverse = _rows(x, dim)
     rows, n = flat.shape
-    made = _native(b, "sort", flat, (rows, n), lambda caps: _sort_calls(caps, flat.dtype, rows, n, descending))
+    made = _native(b, "sort", flat, (rows, n), lambda caps: _sort_calls(caps, flat.dtype, rows, n, descending),
+                   reference.sort_rows(n, descending))  # fmt: skip
     return [r.reshape(shape).permute(*inverse) for r in made]
 
 
@@ -209,10 +213,11 @@ def _topk_lower(b: Any, x: Any, dim: int, k: int, largest: bool, ordered: bool) 
         return [KernelCall("sort.cl", "eng_topk", (groups,), (1,), (*args, *sizes), options)]
 
     if k * 4 > n:
-        made = _native(b, "sort", flat, (rows, n), lambda caps: _sort_calls(caps, flat.dtype, rows, n, largest))
+        made = _native(b, "sort", flat, (rows, n), lambda caps: _sort_calls(caps, flat.dtype, rows, n, largest),
+                       reference.sort_rows(n, largest))  # fmt: skip
         made = [r.slice(1, 0, k) for r in made]
     else:
-        made = _native(b, "topk", flat, (rows, k), calls)
+        made = _native(b, "topk", flat, (rows, k), calls, reference.sort_rows(k, largest))
     return [r.reshape(shape).permute(*inverse) for r in made]
 
 
@@ -255,7 +260,7 @@ def _rank_lower(b: Any, x: Any, dim: int, keepdim: bool, rank: int, mode: int) -
             sizes = (Int(rows), Int(n), Int(rank), Int(mode), Int(block))
             return [KernelCall("sort.cl", "eng_rank", (groups,), (1,), (*args, *sizes), options)]
 
-        made = [r.reshape(kept) for r in _native(b, "rank", flat, (rows,), calls)]
+        made = [r.reshape(kept) for r in _native(b, "rank", flat, (rows,), calls, reference.rank_rows(rank, mode))]
     return [r.unsqueeze(dim) for r in made] if keepdim else made
 
 

@@ -94,7 +94,8 @@ class _Run:
 
     def step(self) -> None:
         kinds = (self.unary, self.binary, self.view, self.view, self.reduce, self.write, self.write, self.gather,
-                 self.drop, self.read, self.join, self.product)  # fmt: skip
+                 self.drop, self.read, self.join, self.product,
+                 self.ordered)  # fmt: skip
         kind = self.rng.choice(kinds)
         if self.smooth and self.rng.random() < 0.3:
             kind = self.smooth_op
@@ -185,7 +186,11 @@ class _Run:
             return
         choice = rng.randrange(9)
         y = self.like(x) if choice < 4 else None
-        fits = y is not None and _broadcasts(y.shape, x.shape) and tuple(torch.broadcast_shapes(y.shape, x.shape)) == tuple(x.shape)
+        fits = (
+            y is not None
+            and _broadcasts(y.shape, x.shape)
+            and tuple(torch.broadcast_shapes(y.shape, x.shape)) == tuple(x.shape)
+        )
         if x.dtype is not torch.float32:
             x.zero_()
         elif choice == 0 and fits:
@@ -216,12 +221,39 @@ class _Run:
         index = torch.tensor([rng.randrange(x.shape[d]) for _ in range(rng.randint(1, 5))])
         if rng.random() < 0.5:
             return x.index_select(d, index)
+        if x.dtype is torch.float32 and rng.random() < 0.6:
+            return self.scatter(x, d)
         return x[(slice(None),) * d + (index,)]
+
+    def scatter(self, x: torch.Tensor, d: int) -> torch.Tensor:
+        order = list(range(x.shape[d]))
+        self.rng.shuffle(order)
+        choice = self.rng.randrange(3)
+        if choice == 0:
+            return x.index_copy(d, torch.tensor(order), x)
+        if choice == 1:
+            return x.index_add(d, torch.tensor([n // 2 for n in order]), x).clamp(-256, 256)
+        return torch.zeros_like(x).scatter(d, torch.zeros_like(x, dtype=torch.int64), x.narrow(d, 0, 1).expand(x.shape))
+
+    def ordered(self) -> torch.Tensor | None:
+        x, rng = self.pick_float(), self.rng
+        if not x.ndim:
+            return None
+        d, choice = rng.randrange(x.ndim), rng.randrange(4)
+        if choice == 0:
+            return x.cumsum(d).clamp(-256, 256)
+        if choice == 1:
+            return x.cummax(d)[0]
+        if choice == 2:
+            return x.sort(d, descending=rng.random() < 0.5)[0]
+        return x.median(d)[0]
 
     def join(self) -> torch.Tensor:
         x, rng = self.pick_float(), self.rng
         y = next((t for t in self.live[::-1] if t.shape == x.shape and t.dtype is torch.float32), x)
-        return torch.stack((x, y), rng.randint(0, x.ndim)) if rng.random() < 0.5 or not x.ndim else torch.cat((x, y), -1)
+        return (
+            torch.stack((x, y), rng.randint(0, x.ndim)) if rng.random() < 0.5 or not x.ndim else torch.cat((x, y), -1)
+        )
 
     def product(self) -> torch.Tensor:
         x = self.pick_float()

@@ -1,0 +1,1 @@
+"""The kernel library: which hand-written kernel computes a problem, with which parameters."""

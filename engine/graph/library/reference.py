@@ -1,0 +1,121 @@
+"""What the hand-written kernels of scans, scatters, searches and sorts mean, in NumPy.
+
+Data-loader workers compute with these, and tests compare the kernels with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+_COMBINE = {"set": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+_SCANS = {"sum": np.add, "prod": np.multiply, "logsumexp": np.logaddexp}
+
+
+def scatter_rows(width: int, how: str) -> Callable[..., np.ndarray]:
+    """``base``, seen as rows of ``width``, with rows of ``src`` combined in order into the rows that ``index`` names."""
+
+    def run(base: np.ndarray, index: np.ndarray, src: np.ndarray) -> np.ndarray:
+        out = base.reshape(-1, width).copy()
+        rows = src.reshape(-1, width)
+        at = index.reshape(-1)
+        combine = _COMBINE[how]
+        if combine is None:
+            for row, value in zip(at, rows):
+                out[row] = value
+        else:
+            combine.at(out, at, rows)
+        return out
+
+    return run
+
+
+def scan(dim: int, how: str, reverse: bool) -> Callable[..., np.ndarray]:
+    """Running sum, product or log of a sum of exponentials along ``dim``."""
+
+    def run(x: np.ndarray) -> np.ndarray:
+        order = np.flip(x, dim) if reverse else x
+        wide = order.astype(np.float64) if x.dtype == np.float32 else order
+        out = _SCANS[how].accumulate(wide, axis=dim).astype(x.dtype)
+        return np.flip(out, dim) if reverse else out
+
+    return run
+
+
+def recurrence(dim: int, reverse: bool) -> Callable[..., np.ndarray]:
+    """``y_k = a_k y_{k-1} + b_k`` along ``dim`` (from the end if ``reverse``), starting from 0."""
+
+    def run(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        factors, terms = (np.moveaxis(np.flip(v, dim) if reverse else v, dim, 0) for v in (a, b))
+        out = np.empty(terms.shape, np.float64)
+        last = np.zeros(terms.shape[1:])
+        for k in range(len(terms)):
+            last = out[k] = factors[k] * last + terms[k]
+        made = np.moveaxis(out, 0, dim).astype(b.dtype)
+        return np.flip(made, dim) if reverse else made
+
+    return run
+
+
+def running_extreme(dim: int, how: str) -> Callable[..., list[np.ndarray]]:
+    """Running maximum or minimum along ``dim`` and its index; NaN wins, of equal elements the last."""
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        moved = np.moveaxis(x, dim, 0)
+        values, index = moved.copy(), np.zeros(moved.shape, np.int64)
+        for k in range(1, len(moved)):
+            new, old = moved[k], values[k - 1]
+            better = (new >= old) if how == "max" else (new <= old)
+            if x.dtype.kind == "f":
+                better = np.isnan(new) | (~np.isnan(old) & better)
+            values[k] = np.where(better, new, old)
+            index[k] = np.where(better, k, index[k - 1])
+        return [np.moveaxis(values, 0, dim), np.moveaxis(index, 0, dim)]
+
+    return run
+
+
+def search(right: bool, sort: bool) -> Callable[..., np.ndarray]:
+    """Where values belong in sorted rows (one row for all, or a row each); ``sort``: by the order of a sorter."""
+
+    def run(seq: np.ndarray, values: np.ndarray, sorter: np.ndarray) -> np.ndarray:
+        ordered = np.take_along_axis(seq, sorter.reshape(seq.shape), -1) if sort else seq
+        side = "right" if right else "left"
+        if seq.ndim == 1:
+            return np.searchsorted(ordered, values, side)
+        rows = zip(ordered.reshape(-1, ordered.shape[-1]), values.reshape(-1, values.shape[-1]))
+        return np.stack([np.searchsorted(row, wanted, side) for row, wanted in rows]).reshape(values.shape)
+
+    return run
+
+
+def sort_rows(count: int | None, descending: bool) -> Callable[..., list[np.ndarray]]:
+    """Rows in stable order and the indices that sort them (the first ``count`` of each); NaN above all numbers."""
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        if not descending:
+            index = np.argsort(x, axis=-1, kind="stable")
+        else:  # the stable descending order is the reverse of the ascending order of the reversed row
+            index = x.shape[-1] - 1 - np.argsort(np.flip(x, -1), axis=-1, kind="stable")[..., ::-1]
+        index = index[..., :count].astype(np.int64)
+        return [np.take_along_axis(x, index, -1), index]
+
+    return run
+
+
+def rank_rows(rank: int, mode: int) -> Callable[..., list[np.ndarray]]:
+    """The element of ``rank`` of each row (mode 0), its lower median with NaN winning (1) or left out (2)."""
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        n = x.shape[-1]
+        order = np.argsort(x, axis=-1, kind="stable")
+        nans = np.isnan(x).sum(-1) if x.dtype.kind == "f" else np.zeros(x.shape[:-1], np.int64)
+        at = np.full(x.shape[:-1], rank)
+        if mode:
+            at = np.where(nans == (n if mode == 2 else 0), (n - 1) // 2, (n - nans - 1) // 2)
+            at = np.where(nans > (0 if mode == 1 else n - 1), n - nans, at)  # the first NaN
+        index = np.take_along_axis(order, at[..., None], -1)
+        return [np.take_along_axis(x, index, -1)[..., 0], index[..., 0].astype(np.int64)]
+
+    return run
