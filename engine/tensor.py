@@ -11,9 +11,12 @@ import numpy as np
 from . import dtypes, formatting, ops
 from . import layout as layouts
 from .autograd.backward import backward as run_backward
-from .autograd.function import GradFn, RemovableHandle, current_grad_fn, edge_of
+from .autograd.backward import Ops
+from .autograd.function import AccumulateGrad, GradFn, current_grad_fn, edge_of
+from .autograd.hooks import RemovableHandle
+from .autograd.inplace import retain
 from .autograd.mode import mode
-from .autograd.variable import Tensor, log, view
+from .autograd.variable import INTERNAL, Tensor, log, user_attributes, view
 from .device import device as Device
 from .graph.log import log_of
 from .graph.provided import Capture
@@ -855,15 +858,7 @@ def retain_grad(self: Tensor) -> None:
     if self.grad_fn is None or self._retain:
         return
     self._retain = True
-    _watch(self)
-
-
-def _watch(t: Tensor) -> None:
-    fn, number = edge_of(t)
-    if fn.retained is None:
-        fn.retained = {}
-    fn.retained[number] = weakref.ref(t)
-    t.__dict__["_fn_alive"] = fn
+    retain(self)
 
 
 @_method
@@ -871,42 +866,42 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Any]) -> RemovableHandl
     """``hook(grad)`` whenever the gradient is computed; may return another gradient."""
     if not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    if self._hooks is None:
-        self._hooks = {}
-        if self.grad_fn is not None:
-            _watch_hooks(self)
-    return RemovableHandle(self._hooks, hook)
+    fn, number = _hook_point(self)
+    if fn.tensor_hooks is None:
+        fn.tensor_hooks = {}
+    return RemovableHandle(fn.tensor_hooks.setdefault(number, {}), hook)
 
 
-def _watch_hooks(t: Tensor) -> None:
-    """Hooks of a non-leaf run before its function does, also when the tensor itself is gone."""
+def _hook_point(t: Tensor) -> tuple[GradFn, int]:
+    """Where hooks of a tensor live; a leaf's accumulation point is kept from now on."""
     fn, number = edge_of(t)
-    hooks = t._hooks
-
-    def run(grads: tuple) -> tuple:
-        grad = grads[number]
-        if grad is not None:
-            for hook in list(hooks.values()):
-                changed = hook(grad)
-                if changed is not None:
-                    grad = changed
-        return (*grads[:number], grad, *grads[number + 1 :])
-
-    fn.register_prehook(run)
+    if type(fn) is AccumulateGrad:
+        t._acc = fn
+    return fn, number
 
 
 @_method
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
     """``hook(tensor)`` after the gradient of this leaf was accumulated."""
-    if not self._rg:
+    if not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if self.grad_fn is not None:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    fn = edge_of(self)[0]
+    fn = _hook_point(self)[0]
     if fn.post_hooks is None:
         fn.post_hooks = {}
-    self.__dict__["_acc_alive"] = fn
     return RemovableHandle(fn.post_hooks, hook)
+
+
+def _get_backward_hooks(self: Tensor) -> dict | None:
+    """Hooks of a leaf, as torch keeps them in this attribute; None without any."""
+    fn = self._acc
+    if type(fn) is AccumulateGrad and fn.tensor_hooks:
+        return fn.tensor_hooks.get(0)
+    return None
+
+
+Tensor._backward_hooks = property(_get_backward_hooks, lambda self, value: None)
 
 
 @_method

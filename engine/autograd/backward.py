@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from ..graph.provided import Capture
+from .edges import GradientEdge
 from .function import AccumulateGrad, GradFn, edge_of
+from .inplace import retain
 from .mode import mode
 from .variable import Tensor, view
 
@@ -17,13 +20,15 @@ class Ops:
     """Tensor ops the engine itself needs; filled in by the ops package, which lies above this one."""
 
     sum_to: Any = None
-    ones_like: Any = None
+    ones_spec: Any = None
     zeros: Any = None
     cast: Any = None
     clone: Any = None
+    clone_like: Any = None
     has_nan: Any = None
     stack: Any = None
     zeros_spec: Any = None
+    alias: Any = None
     arange_like: Any = None
 
 
@@ -50,6 +55,8 @@ def run(
 
 
 class _Pass:
+    """One backward pass. ``callbacks`` run at its end; ``leaf_streams`` does not exist here: one queue keeps order."""
+
     def __init__(self, keep: bool, targets: dict | None, accumulate: bool) -> None:
         self.keep = keep
         self.targets = targets
@@ -57,41 +64,50 @@ class _Pass:
         self.grads: dict[GradFn, list] = {}
         self.found: list[Tensor | None] = [None] * (len(targets) if targets else 0)
         self.useful: set[GradFn] | None = None
+        self.callbacks: list[Any] = []
 
     def run(self, roots: Sequence) -> list[Tensor | None]:
-        waiting = self._dependencies([fn for (fn, _), _ in roots])
+        """The pass itself; returns the gradients of the targets."""
+        mode.passes.append(self)
+        try:
+            self._run(roots)
+            while self.callbacks:
+                self.callbacks.pop(0)()
+        finally:
+            mode.passes.pop()
+        return self.found
+
+    def _run(self, roots: Sequence) -> None:
+        starts = [fn for (fn, _), _ in roots]
+        waiting = self._dependencies(starts)
         if self.targets is not None:
-            self._mark_useful([fn for (fn, _), _ in roots])
-        grads = self.grads
+            self._mark_useful(starts)
         heap: list[tuple[int, int, GradFn]] = []
         for (fn, number), grad in roots:
             self._add(fn, number, grad)
         started = set()
-        for (fn, _), _ in roots:
+        for fn in starts:
             if not waiting.get(fn) and fn not in started:
                 started.add(fn)
                 heapq.heappush(heap, (-fn.seq, id(fn), fn))
         useful = self.useful
-        targets = self.targets
+        grads = self.grads
         while heap:
             fn = heapq.heappop(heap)[2]
             slots = grads.pop(fn, None)
+            results: Sequence
             if slots is None:
-                results: tuple = (None,) * len(fn.edges)
+                results = (None,) * len(fn.edges)
             else:
-                if fn.pre_hooks or fn.retained:
-                    self._before(fn, slots)
-                if targets is not None:
-                    for number, grad in enumerate(slots):
-                        at = targets.get((fn, number))
-                        if at is not None and grad is not None:
-                            if not self.accumulate or type(fn) is not AccumulateGrad:
-                                self.found[at] = grad
+                if fn.tensor_hooks or fn.retained:
+                    self._tensor_hooks(fn, slots)
+                if self.targets is not None:
+                    self._capture(fn, slots)
                 if type(fn) is AccumulateGrad:
-                    if self.accumulate and (targets is None or (fn, 0) in targets):
-                        accumulate(fn, slots[0])
+                    if self.accumulate and (useful is None or fn in useful):
+                        accumulate(fn, slots)
                     continue
-                if useful is not None and fn not in useful:
+                if useful is not None and not any([e is not None and e[0] in useful for e in fn.edges]):
                     results = (None,) * len(fn.edges)
                 else:
                     results = self._apply(fn, slots)
@@ -105,7 +121,6 @@ class _Pass:
                 if left == 0:
                     heapq.heappush(heap, (-nxt.seq, id(nxt), nxt))
             results = grad = slots = None  # a gradient still named here would look shared to accumulate()
-        return self.found
 
     @staticmethod
     def _dependencies(roots: list[GradFn]) -> dict[GradFn, int]:
@@ -131,19 +146,19 @@ class _Pass:
         """Functions on a path from the roots to a target."""
         wanted = {fn for fn, _ in self.targets}
         useful: set[GradFn] = set()
-        state: dict[GradFn, bool] = {}
+        state: set[GradFn] = set()
         stack: list[tuple[GradFn, bool]] = [(fn, False) for fn in roots]
         while stack:
             fn, done = stack.pop()
             if done:
-                if fn in wanted or any(e is not None and e[0] in useful for e in fn.edges):
+                if fn in wanted or any([e is not None and e[0] in useful for e in fn.edges]):
                     useful.add(fn)
                 continue
             if fn in state:
                 continue
-            state[fn] = True
+            state.add(fn)
             stack.append((fn, True))
-            stack.extend((e[0], False) for e in fn.edges if e is not None and e[0] not in state)
+            stack.extend([(e[0], False) for e in fn.edges if e is not None and e[0] not in state])
         self.useful = useful
 
     def _add(self, fn: GradFn, number: int, grad: Tensor) -> None:
@@ -153,120 +168,167 @@ class _Pass:
         have = slots[number]
         slots[number] = grad if have is None else have + grad
 
-    def _before(self, fn: GradFn, slots: list) -> None:
-        """Hooks on the op's results, in order of registration; then on the op itself."""
+    def _capture(self, fn: GradFn, slots: list) -> None:
+        """Note gradients that were asked for."""
+        targets = self.targets
+        for number, grad in enumerate(slots):
+            if grad is not None:
+                at = targets.get((fn, number))
+                if at is not None:
+                    self.found[at] = grad
+
+    @staticmethod
+    def _tensor_hooks(fn: GradFn, slots: list) -> None:
+        """Hooks of the tensors that the function made, in order of registration; keeping their gradients comes last."""
+        if fn.tensor_hooks:
+            for number, hooks in fn.tensor_hooks.items():
+                grad = slots[number]
+                if grad is not None:
+                    slots[number] = run_hooks(hooks, grad)
         if fn.retained:
-            for number, ref in fn.retained.items():
-                t = ref()
-                if t is None or slots[number] is None:
+            for number, ref in list(fn.retained.items()):
+                t, grad = ref(), slots[number]
+                if t is None or grad is None:
                     continue
-                slots[number] = run_hooks(t, slots[number])
-                if t._retain:
-                    t._grad = slots[number] if t._grad is None else t._grad + slots[number]
+                t._grad = Ops.clone(grad) if t._grad is None else t._grad + grad
+
+    def _apply(self, fn: GradFn, slots: list) -> Sequence:
         if fn.pre_hooks:
             for hook in list(fn.pre_hooks.values()):
                 changed = hook(tuple(slots))
                 if changed is not None:
                     slots[:] = changed if isinstance(changed, tuple) else (changed,)
-
-    def _apply(self, fn: GradFn, slots: list) -> tuple:
-        if fn.freed:
-            from_start = fn.inputs  # raises the explanation
-            del from_start
-        results = fn.apply(tuple(slots))
+        if fn.trace is not None and mode.anomaly:
+            results = _traced(fn, slots)
+        else:
+            results = fn.apply(tuple(slots))
         if type(results) is not tuple:
-            results = (results,)
-        results = self._fit(fn, results)
+            results = tuple(results) if isinstance(results, (tuple, list)) else (results,)
+        results = _fit(fn, results)
         if fn.hooks:
             for hook in list(fn.hooks.values()):
                 changed = hook(results, tuple(slots))
                 if changed is not None:
                     results = changed if isinstance(changed, tuple) else (changed,)
         if mode.anomaly:
-            self._check(fn, results)
+            _check_nan(fn, results)
         if not self.keep:
             fn.release()
         return results
 
-    @staticmethod
-    def _fit(fn: GradFn, results: tuple) -> tuple:
-        """Undo broadcasting and promotion: each gradient takes its input's shape and dtype."""
-        edges = fn.edges
-        out = None
-        for i, grad in enumerate(results):
-            if grad is None or i >= len(edges) or edges[i] is None:
-                continue
+
+def _traced(fn: GradFn, slots: list) -> Any:
+    try:
+        return fn.apply(tuple(slots))
+    except Exception:
+        _warn_trace(fn)
+        raise
+
+
+def _warn_trace(fn: GradFn) -> None:
+    if fn.trace is not None:
+        text = f"Error detected in {fn.name()}. Traceback of forward call that caused the error:\n{fn.trace}"
+    else:
+        text = (
+            f"Error detected in {fn.name()}. No forward pass information available. Enable detect anomaly during forward "
+            f"pass for more information."
+        )
+    warnings.warn(text, stacklevel=2)
+
+
+def _fit(fn: GradFn, results: tuple) -> tuple:
+    """Undo broadcasting and promotion: each gradient takes its input's shape and dtype."""
+    edges = fn.edges
+    out = None
+    for i, grad in enumerate(results):
+        if grad is None or i >= len(edges) or edges[i] is None:
+            continue
+        have = grad._spec
+        want = edges[i][0].outs[edges[i][1]]
+        if have is want:
+            continue
+        if have.shape != want.shape:
+            if out is None:
+                out = list(results)
+            out[i] = grad = Ops.sum_to(grad, want.shape)
             have = grad._spec
-            want = edges[i][0].outs[edges[i][1]]
-            if have is want:
-                continue
-            if have.shape != want.shape:
-                if out is None:
-                    out = list(results)
-                out[i] = grad = Ops.sum_to(grad, want.shape)
-                have = grad._spec
-            if have.dtype is not want.dtype:
-                if out is None:
-                    out = list(results)
-                out[i] = Ops.cast(grad, want.dtype)
-        return results if out is None else tuple(out)
-
-    @staticmethod
-    def _check(fn: GradFn, results: tuple) -> None:
-        if not mode.anomaly_check_nan:
-            return
-        for i, grad in enumerate(results):
-            if grad is not None and grad._spec.floating and Ops.has_nan(grad):
-                if fn.trace:
-                    print(f"Error detected in {fn.name()}. Traceback of forward call that caused the error:\n{fn.trace}",
-                          file=sys.stderr)  # fmt: skip
-                raise RuntimeError(f"Function '{fn.name()}' returned nan values in its {i}th output.")
+        if have.dtype is not want.dtype:
+            if out is None:
+                out = list(results)
+            out[i] = Ops.cast(grad, want.dtype)
+    return results if out is None else tuple(out)
 
 
-def run_hooks(t: Tensor, grad: Tensor) -> Tensor:
-    """Apply a tensor's gradient hooks."""
-    if t._hooks:
-        for hook in list(t._hooks.values()):
-            changed = hook(grad)
-            if changed is not None:
-                grad = changed
+def _check_nan(fn: GradFn, results: Sequence) -> None:
+    if not mode.anomaly_check_nan:
+        return
+    for i, grad in enumerate(results):
+        if grad is not None and grad._spec.floating and Ops.has_nan(grad):
+            _warn_trace(fn)
+            raise RuntimeError(f"Function '{fn.name()}' returned nan values in its {i}th output.")
+
+
+def run_hooks(hooks: dict, grad: Tensor) -> Tensor:
+    """Apply gradient hooks in order."""
+    for hook in list(hooks.values()):
+        changed = hook(grad)
+        if changed is not None:
+            if not isinstance(changed, Tensor):
+                raise TypeError(f"hook's return value must be None or a Tensor, not {type(changed).__name__}")
+            if changed._spec.shape != grad._spec.shape:
+                raise RuntimeError(
+                    f"hook '{getattr(hook, '__name__', repr(hook))}' has changed the size of value"
+                )
+            grad = changed
     return grad
 
 
-def accumulate(fn: AccumulateGrad, grad: Tensor | None) -> None:
-    """Add a gradient to a leaf's ``.grad``."""
+def accumulate(fn: AccumulateGrad, slots: list) -> None:
+    """Add the gradient in ``slots`` to a leaf's ``.grad``."""
+    if fn.pre_hooks:
+        for hook in list(fn.pre_hooks.values()):
+            changed = hook(tuple(slots))
+            if changed is not None:
+                slots[:] = changed if isinstance(changed, tuple) else (changed,)
+    grad = slots.pop()
     if grad is None:
         return
     t = fn.variable
-    if t._hooks:
-        grad = run_hooks(t, grad)
     have = t._grad
     if Capture.active is not None:
         Capture.active.touch(t)
     if have is None:
         spec = grad._spec
         if mode.grad:
-            t._grad = grad if spec.whole or not spec.numel else Ops.clone(grad)
+            t._grad = grad if spec is t._spec or spec.whole else Ops.clone(grad)
         else:
-            # Nobody else may hold the gradient, or .grad would alias it. Held here: by the slot list, this frame and
-            # getrefcount's argument; its storage by the tensor and the argument.
+            # Nobody else may hold the gradient, or .grad would alias it. Held here: by this frame and getrefcount's
+            # argument; its storage by the tensor and the argument.
             alone = (
                 spec.whole
-                and sys.getrefcount(grad) <= 3
+                and sys.getrefcount(grad) <= 2
                 and sys.getrefcount(grad._storage) <= 2
                 and grad._storage.size == spec.numel
+                and t._spec.contiguous
             )
-            if alone:
-                t._grad = view(grad, spec)
-            else:
-                t._grad = Ops.clone(grad)
+            t._grad = view(grad, spec) if alone else _laid_like(grad, t)
     elif mode.grad:
         t._grad = have + grad
     else:
         have += grad
+    if fn.hooks:
+        for hook in list(fn.hooks.values()):
+            hook((), (grad,))
     if fn.post_hooks:
         for hook in list(fn.post_hooks.values()):
             hook(t)
+
+
+def _laid_like(grad: Tensor, t: Tensor) -> Tensor:
+    """A copy of a gradient in the memory order of its leaf."""
+    if t._spec.contiguous or t._spec.shape != grad._spec.shape:
+        return Ops.clone(grad)
+    return Ops.clone_like(grad, t)
 
 
 def backward(
@@ -275,36 +337,52 @@ def backward(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     grad_variables: Any = None,
-    inputs: Tensor | Sequence[Tensor] | None = None,
+    inputs: Any = None,
 ) -> None:
     """Accumulate the gradients of ``tensors`` into the leaves (or into ``inputs`` only), as torch.autograd.backward.
 
     Raises RuntimeError for a non-scalar without its gradient, a tensor without a record, a second pass over a freed
     graph.
     """
-    outputs = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
-    given = _as_tuple(grad_tensors if grad_tensors is not None else grad_variables, len(outputs))
-    if inputs is not None:
-        wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        if not wanted:
-            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    if grad_variables is not None:
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors`."
+            )
+        grad_tensors = grad_variables
+    if inputs is not None and not isinstance(inputs, (Tensor, GradientEdge)) and len(inputs) == 0:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    outputs = _sequence(tensors)
+    given = _as_tuple(grad_tensors, len(outputs))
     keep = create_graph if retain_graph is None else retain_graph
-    targets = None
+    targets: dict[Any, int] | None = None
     if inputs is not None:
         targets = {}
-        for t in wanted:
-            edge = edge_of(t)
-            if edge is None:
-                raise RuntimeError("One of the differentiated Tensors does not require grad")
+        for i, t in enumerate(_sequence(inputs)):
+            edge = _target(t, i)
+            if isinstance(t, Tensor) and t._grad_fn is not None and not t._retain:
+                t._retain = True
+                retain(t)
             targets.setdefault(edge, len(targets))
-    roots = _roots(outputs, given, create_graph)
-    found = run(roots, keep, create_graph, targets, True)
-    if targets is not None:
-        for t in wanted:
-            edge = edge_of(t)
-            grad = found[targets[edge]]
-            if grad is not None and type(edge[0]) is not AccumulateGrad:
-                t._grad = grad if t._grad is None else t._grad + grad
+    run(_roots(outputs, given), keep, create_graph, targets, True)
+
+
+def _sequence(values: Any) -> tuple:
+    return (values,) if isinstance(values, (Tensor, GradientEdge)) else tuple(values)
+
+
+def _target(t: Any, number: int) -> tuple:
+    """Where the gradient of an input arrives. Raises RuntimeError if none can."""
+    if type(t) is GradientEdge:
+        return (t.node, t.output_nr)
+    if not isinstance(t, Tensor):
+        raise TypeError(f"inputs can be either Tensors or GradientEdges, but got {type(t).__name__}")
+    edge = edge_of(t)
+    if edge is None:
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return edge
 
 
 def _as_tuple(grads: Any, count: int) -> tuple:
@@ -316,41 +394,49 @@ def _as_tuple(grads: Any, count: int) -> tuple:
     return given
 
 
-def _roots(outputs: Sequence[Tensor], grads: Sequence[Tensor | None], create: bool) -> list:
+def _roots(outputs: Sequence[Any], grads: Sequence[Tensor | None]) -> list:
     roots = []
     for i, (t, grad) in enumerate(zip(outputs, grads)):
-        edge = edge_of(t)
-        if edge is not None and Capture.active is not None:
-            Capture.active.roots.add(edge[0])
-        if edge is None:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        if grad is None:
-            if t._spec.numel != 1:
-                raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            if not t._spec.floating:
-                raise RuntimeError(
-                    f"grad can be implicitly created only for real scalar outputs but got {t._spec.dtype}"
-                )
-            grad = Ops.ones_like(t)
+        if type(t) is GradientEdge:
+            edge, seen = (t.node, t.output_nr), t.node.outs[t.output_nr]
         else:
-            if not isinstance(grad, Tensor):
-                raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
-            if grad._spec.shape != t._spec.shape:
-                raise RuntimeError(
-                    f"Mismatch in shape: grad_output[{i}] has a shape of {grad._spec.shape} and output[{i}] has a shape "
-                    f"of {t._spec.shape}."
-                )
-            if grad._spec.dtype is not t._spec.dtype and t._spec.floating and not grad._spec.floating:
-                raise RuntimeError(
-                    f"Expected a floating point gradient for output[{i}] of {t._spec.dtype}, got {grad._spec.dtype}"
-                )
+            edge, seen = edge_of(t), t._spec
+            if edge is None:
+                raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        if Capture.active is not None:
+            Capture.active.roots.add(edge[0])
+        if grad is None:
+            if seen.numel != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            if not seen.dtype.is_floating_point:
+                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {seen.dtype}")
+            grad = Ops.ones_spec(seen)
+        else:
+            _check_given(i, grad, seen)
+            if grad._spec.dtype is not seen.dtype:
+                grad = Ops.cast(grad, seen.dtype)
         roots.append((edge, grad))
     return roots
 
 
+def _check_given(i: int, grad: Any, seen: Any) -> None:
+    if not isinstance(grad, Tensor):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
+    have = grad._spec
+    if have.shape != seen.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{i}] has a shape of {have.shape} and output[{i}] has a shape of {seen.shape}."
+        )
+    if have.dtype.is_complex != seen.dtype.is_complex:
+        raise RuntimeError(
+            f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"grad_output[{i}] has a dtype of {have.dtype} and output[{i}] has a dtype of {seen.dtype}."
+        )
+
+
 def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
+    outputs: Any,
+    inputs: Any,
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
@@ -364,47 +450,56 @@ def grad(
     Raises RuntimeError for an input that is not part of the graph unless ``allow_unused`` (then None) or
     ``materialize_grads`` (then zeros).
     """
-    outs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    ins = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: False.")
     if allow_unused is None:
         allow_unused = materialize_grads
-    elif not allow_unused and materialize_grads:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: False.")
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "
+            "of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
+    outs, ins = _sequence(outputs), _sequence(inputs)
     given = _as_tuple(grad_outputs, len(outs))
     if is_grads_batched:
         return _batched(outs, ins, given, create_graph, allow_unused, materialize_grads)
     keep = create_graph if retain_graph is None else retain_graph
     targets: dict[Any, int] = {}
-    for t in ins:
-        if not t._rg:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
-        targets.setdefault(edge_of(t), len(targets))
-    found = run(_roots(outs, given, create_graph), keep, create_graph, targets, False)
+    edges = [_target(t, i) for i, t in enumerate(ins)]
+    for edge in edges:
+        targets.setdefault(edge, len(targets))
+    found = run(_roots(outs, given), keep, create_graph, targets, False)
     result = []
-    for t in ins:
-        g = found[targets[edge_of(t)]]
+    for t, edge in zip(ins, edges):
+        g = found[targets[edge]]
         if g is None:
             if not allow_unused:
                 raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True "
-                    "if this is the desired behavior."
+                    "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
+                    "this is the desired behavior."
                 )
             if materialize_grads:
-                g = Ops.zeros(t)
-        elif t._hooks and t._grad_fn is None:
-            g = run_hooks(t, g)
+                g = Ops.zeros_spec(edge[0].outs[edge[1]])
         result.append(g)
     return tuple(result)
 
 
 def _batched(outs: tuple, ins: tuple, given: tuple, create: bool, allow_unused: bool, materialize: bool) -> tuple:
     """One pass for each entry along the gradients' first dimension; results stacked."""
-    count = next(g for g in given if g is not None)._spec.shape[0]
-    rows = []
-    for i in range(count):
-        each = tuple(None if g is None else g[i] for g in given)
-        rows.append(grad(outs, ins, each, True, create, True, allow_unused, False, materialize))
-    return tuple(None if col[0] is None else Ops.stack(list(col)) for col in zip(*rows))
-
-
-
+    for i, (t, g) in enumerate(zip(outs, given)):
+        if g is None:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if g._spec.shape[1:] != t._spec.shape:
+            raise RuntimeError(
+                f"If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The "
+                f"sizes of the remaining dimensions are expected to match the shape of corresponding output, but a mismatch "
+                f"was detected: grad_output[{i}] has a shape of {g._spec.shape} and output[{i}] has a shape of "
+                f"{t._spec.shape}."
+            )
+    rows = [
+        grad(outs, ins, [g[i] for g in given], True, create, True, allow_unused, False, materialize)
+        for i in range(given[0]._spec.shape[0])
+    ]
+    return tuple([None if col[0] is None else Ops.stack(list(col)) for col in zip(*rows)])

@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .backward import Ops
-from .function import FREED, GradFn, Saved, edge_of
+from .function import FREED, GradFn, connected, edge_of, restore_input, restore_output, save_input, save_output
+from .inplace import CUSTOM, rebase
 from .mode import mode, no_grad
 from .variable import Tensor, view
 
+_class_ids = itertools.count()
 
-class _Context:
-    """``ctx``: what forward leaves for backward."""
 
-    def __init__(self) -> None:
-        self._to_save: tuple = ()
-        self._dirty: tuple = ()
-        self._not_differentiable: tuple = ()
-        self._materialize = True
-        self._fn: _FunctionBackward | None = None
-        self.needs_input_grad: tuple[bool, ...] = ()
+class FunctionCtx:
+    """``ctx``: what forward leaves for backward; other attributes are the program's own."""
+
+    _to_save: Sequence = ()
+    _for_forward: Sequence = ()
+    _dirty: Sequence = ()
+    _not_differentiable: Sequence = ()
+    _materialize: bool = True
+    _saved: list | None = None
+    _freed: bool = False
+    _node: Any = None  # weak: the node holds the context
+    needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (inputs, outputs or intermediate) for backward's ``ctx.saved_tensors``."""
         self._to_save = tensors
 
-    save_for_forward = save_for_backward
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keep tensors for ``jvp``."""
+        for t in tensors:
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError("save_for_forward expects all arguments to be tensors")
+        self._for_forward = tensors
 
     def mark_dirty(self, *args: Tensor) -> None:
         """Name inputs that forward changed in place; they must be returned."""
         self._dirty = args
+
+    def mark_shared_storage(self, *pairs: Any) -> None:
+        """Deprecated and without effect."""
 
     def mark_non_differentiable(self, *args: Tensor) -> None:
         """Name outputs without a gradient."""
@@ -44,28 +59,51 @@ class _Context:
     @property
     def saved_tensors(self) -> tuple:
         """What save_for_backward was given. Raises RuntimeError once freed."""
-        fn = self._fn
-        if fn is None:
-            return self._to_save
-        if fn.freed:
+        if self._freed:
             raise RuntimeError(FREED)
-        return tuple(s.unpack(fn) if s is not None else None for s in fn.saved_in)
+        if self._saved is None:
+            return tuple(self._to_save or self._for_forward)
+        return tuple([None if s is None else self._restore(*s) for s in self._saved])
 
-    saved_variables = saved_tensors
+    @property
+    def saved_variables(self) -> tuple:
+        """Deprecated name of saved_tensors."""
+        return self.saved_tensors
+
+    def _restore(self, is_output: bool, held: Any, version: int, edge: tuple | None) -> Tensor:
+        return restore_output(held, self._node()) if is_output else restore_input(held, version, edge)
 
 
-class _FunctionBackward(GradFn):
-    __slots__ = ("ctx", "function", "count")
+class BackwardCFunction(FunctionCtx):
+    """Base of the contexts' classes."""
+
+    _forward_cls: Any
+
+    def apply(self, *grads: Any) -> Any:
+        """Run the Function's backward (``vjp``) for the given output gradients."""
+        cls = self._forward_cls
+        if cls.backward is not Function.backward and cls.vjp is not Function.vjp:
+            raise RuntimeError(
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one of "
+                "them."
+            )
+        return (cls.vjp if cls.vjp is not Function.vjp else cls.backward)(self, *grads)
+
+
+class FunctionNode(GradFn):
+    """The record of one call of a Function. Attributes that are not the node's are its context's."""
+
+    ctx: BackwardCFunction
+    count: int = 0
 
     def apply(self, grads: tuple) -> tuple:
+        """Gradients of the inputs, checked for number, type and shape."""
         ctx = self.ctx
         if ctx._materialize:
-            grads = tuple(
-                Ops.zeros_spec(s) if g is None and s.floating else g for g, s in zip(grads, self.outs)
-            )
-        results = self.function.backward(ctx, *grads)
+            grads = tuple([Ops.zeros_spec(s) if g is None and s.floating else g for g, s in zip(grads, self.outs)])
+        results = ctx.apply(*grads)
         if not isinstance(results, tuple):
-            results = (results,)
+            results = tuple(results) if isinstance(results, list) else (results,)
         count = self.count
         if len(results) > count and all(r is None for r in results[count:]):
             results = results[:count]
@@ -73,25 +111,62 @@ class _FunctionBackward(GradFn):
             raise RuntimeError(
                 f"function {self.name()} returned an incorrect number of gradients (expected {count}, got {len(results)})"
             )
+        for i, r in enumerate(results):
+            self._check(i, r)
         return results
 
+    def _check(self, i: int, r: Any) -> None:
+        if r is not None and not isinstance(r, Tensor):
+            raise TypeError(f"expected Variable or None (got {type(r).__name__})")
+        edge = self.edges[i]
+        if r is None or edge is None:
+            return
+        want = edge[0].outs[edge[1]]
+        if r._spec.shape != want.shape:
+            lead = len(r._spec.shape) - len(want.shape)
+            if lead < 0 or not all(b in (1, a) for a, b in zip(r._spec.shape[lead:], want.shape)):
+                raise RuntimeError(
+                    f"Function {self.name()} returned an invalid gradient at index {i} - got {list(r._spec.shape)} but expected "
+                    f"shape compatible with {list(want.shape)}"
+                )
 
-class _FunctionMeta(type):
-    """Gives each subclass its backward node class, named as torch names it."""
+    def release(self) -> None:
+        """Free saved tensors."""
+        ctx = self.ctx
+        if ctx._saved:
+            ctx._freed = True
+            ctx._saved = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "ctx":
+            raise AttributeError(name)
+        return getattr(self.ctx, name)
+
+
+class FunctionMeta(type):
+    """Gives each subclass its node class, named as torch names it."""
 
     def __init__(cls, name: str, bases: tuple, attrs: dict) -> None:
         super().__init__(name, bases, attrs)
-        cls._backward_cls = type(f"{name}Backward", (_FunctionBackward,), {"__slots__": ("__dict__",)})
+        cls._backward_cls = type(f"{name}Backward", (BackwardCFunction,), {"_forward_cls": cls})
+        cls._node_cls = type(f"{name}Backward", (FunctionNode,), {})
+        cls._autograd_function_id = next(_class_ids)
 
 
-class Function(metaclass=_FunctionMeta):
+class Function(FunctionCtx, metaclass=FunctionMeta):
     """An op with a derivative of its own: static ``forward(ctx, ...)`` and ``backward(ctx, *grads)``; call ``apply``.
 
-    ``forward`` may leave out ctx if ``setup_context(ctx, inputs, output)`` is defined. ``vmap`` and ``jvp`` may be
-    defined for the function transforms and forward mode.
+    ``forward`` leaves out ctx if ``setup_context(ctx, inputs, output)`` is defined. ``vmap`` and ``jvp`` may be defined
+    for the function transforms and forward mode.
     """
 
     generate_vmap_rule = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them "
+            f"on the class itself. Instantiating an autograd function is not allowed."
+        )
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -111,14 +186,32 @@ class Function(metaclass=_FunctionMeta):
             "mode AD."
         )
 
+    @staticmethod
+    def vjp(ctx: Any, *grad_outputs: Any) -> Any:
+        """Another name of backward."""
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function.")
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Tangents of the outputs from those of the inputs, for forward mode."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, *args: Any) -> Any:
+        """The function over a batch; returns outputs and their batch dimensions."""
+        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+                                  "generate_vmap_rule=True.")  # fmt: skip
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and record the function."""
-        ctx = _Context()
+        ctx = cls._backward_cls()
         split = cls.setup_context is not Function.setup_context
-        tensors = [a for a in args if isinstance(a, Tensor)]
-        recording = mode.grad and any(t._rg for t in tensors)
-        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a._rg for a in args)
+        needs = tuple([isinstance(a, Tensor) and a._rg for a in args])
+        ctx.needs_input_grad = needs
+        recording = mode.grad and True in needs
         with no_grad():
             if split:
                 output = cls.forward(*args, **kwargs)
@@ -126,56 +219,119 @@ class Function(metaclass=_FunctionMeta):
             else:
                 output = cls.forward(ctx, *args, **kwargs)
         single = not isinstance(output, tuple)
-        outputs = (output,) if single else output
         if not recording:
+            _no_record(ctx, (output,) if single else output)
             return output
-        outputs = cls._record(ctx, args, outputs)
+        outputs = _record(ctx, args, (output,) if single else output)
         return outputs[0] if single else tuple(outputs)
 
-    @classmethod
-    def _record(cls, ctx: _Context, args: tuple, outputs: tuple) -> list:
-        edges = tuple(edge_of(a) if isinstance(a, Tensor) and a._spec.floating else None for a in args)
-        produced = [o for o in outputs if isinstance(o, Tensor)]
-        fn = cls._backward_cls(edges, tuple(o._spec for o in produced))
-        fn.function, fn.ctx, fn.count = cls, ctx, len(args)
-        ctx._fn = fn
-        out = []
-        number = 0
-        not_differentiable = {id(t) for t in ctx._not_differentiable}
-        dirty = {id(t) for t in ctx._dirty}
-        renamed = {}
-        for o in outputs:
-            if not isinstance(o, Tensor):
-                out.append(o)
-                continue
-            original = o
-            if id(o) in dirty:
-                if o._grad_fn is None and o._rg and o._base is None:
-                    raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-            elif any(o is a for a in args) or o._rg:
-                o = view(o, o._spec)
-            if id(original) not in not_differentiable and o._spec.floating:
-                o._grad_fn, o._out_nr, o._rg = fn, number, True
-            renamed[id(original)] = (o, number)
-            number += 1
-            out.append(o)
-        fn.saved_in = tuple(cls._save(t, renamed) for t in ctx._to_save)
-        ctx._to_save = ()
-        return out
 
-    @staticmethod
-    def _save(t: Any, outputs: dict) -> Saved | None:
-        if t is None:
-            return None
+class SingleLevelFunction(Function):
+    """A Function; torch's name for one without function transforms."""
+
+
+class InplaceFunction(Function):
+    """Kept for old programs; the constructor's ``inplace`` flag is an attribute."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+
+class NestedIOFunction(Function):
+    """Kept for old programs that subclass it: a Function."""
+
+
+def _no_record(ctx: BackwardCFunction, outputs: tuple) -> None:
+    """Nothing was recorded; outputs that are inputs stay as they are."""
+    for t in outputs:
+        if not isinstance(t, (Tensor, type(None))) and ctx._dirty:
+            raise TypeError(f"expected Tensor or None (got {type(t).__name__})")
+
+
+def _record(ctx: BackwardCFunction, args: tuple, outputs: tuple) -> list:
+    """Record the function for the tensors among the outputs."""
+    node = ctx._forward_cls._node_cls(tuple([edge_of(a) if isinstance(a, Tensor) else None for a in args]), ())
+    node.ctx = ctx
+    node.count = len(args)
+    ctx._node = weakref.ref(node)
+    inputs = {id(a) for a in args if isinstance(a, Tensor)}
+    plain = {id(t) for t in ctx._not_differentiable}
+    dirty = {id(t) for t in ctx._dirty}
+    _check_dirty(ctx, inputs, outputs)
+    out: list[Any] = []
+    made: dict[int, tuple[Tensor, int]] = {}
+    outs = []
+    for o in outputs:
+        if not isinstance(o, Tensor):
+            out.append(o)
+            continue
+        number = len(outs)
+        outs.append(o._spec)
+        original = id(o)
+        carries = original not in plain and o._spec.floating
+        if original in dirty:
+            _connect_dirty(node, o, number)
+        else:
+            if original in inputs or o._rg:
+                o = _passed_through(o, original in inputs)
+            if carries:
+                o._grad_fn, o._out_nr, o._rg = node, number, True
+                if o._base is not None:
+                    o._seen = o._storage.version
+                    o._made = CUSTOM
+        made[original] = (o, number)
+        out.append(o)
+    node.outs = tuple(outs)
+    _save(ctx, made, inputs)
+    return out
+
+
+def _check_dirty(ctx: BackwardCFunction, inputs: set[int], outputs: tuple) -> None:
+    returned = {id(o) for o in outputs}
+    for t in ctx._dirty:
         if not isinstance(t, Tensor):
-            raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
-        found = outputs.get(id(t))
-        if found is None:
-            return Saved(t, edge_of(t))
-        saved = Saved(found[0], None, True)
-        if found[0]._rg:
-            saved.output_of = found[1]
-        return saved
+            raise TypeError(f"mark_dirty only accepts variables, but argument is of type {type(t).__name__}")
+        if id(t) not in returned:
+            raise RuntimeError("Some elements marked as dirty during the forward method were not returned as output. The inputs "
+                               "that are modified inplace must all be outputs of the Function.")  # fmt: skip
+        if t._rg and t._grad_fn is None and t._base is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def _connect_dirty(node: FunctionNode, o: Tensor, number: int) -> None:
+    """An input that forward changed: its record is this function from now on."""
+    if o._base is not None:
+        rebase(o, (node, number))
+    else:
+        o._grad_fn, o._out_nr, o._rg = node, number, True
+
+
+def _passed_through(o: Tensor, is_input: bool) -> Tensor:
+    """An output that is an input, or has a record of its own: another tensor over the same memory."""
+    if not is_input:
+        return view(o, o._spec)
+    with no_grad():
+        t = Ops.alias(o)
+    t._made = None
+    return t
+
+
+def _save(ctx: BackwardCFunction, made: dict[int, tuple[Tensor, int]], inputs: set[int]) -> None:
+    saved: list[Any] = []
+    dirty = {id(t) for t in ctx._dirty}
+    for i, t in enumerate(ctx._to_save):
+        if t is None:
+            saved.append(None)
+            continue
+        if not isinstance(t, Tensor):
+            raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}")
+        found = made.get(id(t))
+        if found is None or (id(t) in inputs and id(t) not in dirty):
+            saved.append((False, save_input(t), t._storage.version, edge_of(t)))
+        else:
+            saved.append((True, save_output(found[0], found[1] if found[0]._rg else None), 0, None))
+    ctx._saved = saved
+    ctx._to_save = ctx._dirty = ctx._not_differentiable = ()
 
 
 def once_differentiable(backward: Callable) -> Callable:
@@ -188,26 +344,28 @@ def once_differentiable(backward: Callable) -> Callable:
         if not mode.grad or not any(isinstance(g, Tensor) and g._rg for g in grads):
             return results
         single = not isinstance(results, tuple)
-        edges = tuple(edge_of(g) if isinstance(g, Tensor) else None for g in grads)
+        edges = tuple([edge_of(g) if isinstance(g, Tensor) else None for g in grads])
         out = []
         for r in (results,) if single else results:
             if isinstance(r, Tensor) and r._spec.floating:
-                r = view(r, r._spec)
-                fn = _NotTwice(edges, (r._spec,))
-                r._grad_fn, r._rg = fn, True
+                r = connected(r, (DelayedError(edges, (r._spec,)), 0))
             out.append(r)
         return out[0] if single else tuple(out)
 
     return wrapped
 
 
-class _NotTwice(GradFn):
-    __slots__ = ()
+class DelayedError(GradFn):
+    """Stands where a second derivative does not exist."""
 
     def apply(self, grads: tuple) -> tuple:
-        raise RuntimeError(
-            "trying to differentiate twice a function that was marked with @once_differentiable"
-        )
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
 
     def name(self) -> str:
         return "torch::autograd::Error"
+
+
+def traceable(fn_cls: type) -> type:
+    """Kept for old programs: marks nothing here."""
+    fn_cls.is_traceable = True
+    return fn_cls

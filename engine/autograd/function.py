@@ -9,11 +9,14 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from .. import dtypes
 from ..graph.spec import Spec
+from .hooks import RemovableHandle
 from .mode import mode
 from .variable import Tensor, view
 
-_sequence = itertools.count()
+_new = object.__new__
+sequence = itertools.count()
 
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
@@ -21,140 +24,83 @@ FREED = (
     "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
     "after calling backward."
 )
-
-
-class Saved:
-    """A tensor kept for the backward pass: storage, description and the version it had.
-
-    Outputs of the recording op are kept without their record (the op is its own): no reference cycle.
-    """
-
-    __slots__ = ("storage", "spec", "version", "edge", "leaf", "packed", "output_of", "subclass")
-
-    def __init__(self, t: Tensor, edge: tuple | None, is_output: bool = False) -> None:
-        self.leaf = None
-        self.packed = None
-        self.output_of = None
-        if mode.saved_hooks:
-            pack, unpack = mode.saved_hooks[-1]
-            with _no_hooks():
-                self.packed = (pack(t if not is_output else view(t, t._spec)), unpack)
-            self.storage = None
-            self.edge = edge
-            return
-        self.storage = t._storage
-        self.spec = t._spec
-        self.version = t._storage.version
-        self.edge = edge
-        if edge is not None and type(edge[0]) is AccumulateGrad:
-            self.leaf = t
-
-    def unpack(self, owner: GradFn) -> Tensor:
-        """The tensor, connected to the graph again. Raises RuntimeError if it was changed in place since."""
-        if self.packed is not None:
-            held, unpack = self.packed
-            got = unpack(held)
-            if self.edge is not None and got._grad_fn is None and not got._rg and type(self.edge[0]) is not AccumulateGrad:
-                got = view(got, got._spec)
-                got._grad_fn, got._out_nr = self.edge
-                got._rg = True
-            return got
-        if self.storage.version != self.version:
-            raise RuntimeError(self._modified(owner))
-        if self.leaf is not None:
-            return self.leaf
-        t = object.__new__(Tensor)
-        t._storage = self.storage
-        t._spec = self.spec
-        if self.output_of is not None:
-            t._grad_fn, t._out_nr = owner, self.output_of
-            t._rg = True
-        elif self.edge is not None:
-            t._grad_fn, t._out_nr = self.edge
-            t._rg = True
-        return t
-
-    def _modified(self, owner: GradFn) -> str:
-        spec = self.spec
-        kind = {"float32": "torch.FloatTensor", "float64": "torch.DoubleTensor"}.get(
-            spec.dtype.name, f"torch.{spec.dtype.name}"
-        )
-        text = (
-            f"one of the variables needed for gradient computation has been modified by an inplace operation: "
-            f"[{kind} {list(spec.shape)}]"
-        )
-        if self.output_of is not None:
-            text += f", which is output {self.output_of} of {owner.name()},"
-        elif self.edge is not None:
-            text += f", which is output {self.edge[1]} of {self.edge[0].name()},"
-        return (
-            f"{text} is at version {self.storage.version}; expected version {self.version} instead. Hint: enable anomaly "
-            f"detection to find the operation that failed to compute its gradient, with "
-            f"torch.autograd.set_detect_anomaly(True)."
-        )
-
-
-class _no_hooks:
-    def __enter__(self) -> None:
-        self._before = mode.saved_hooks
-        mode.saved_hooks = []
-
-    def __exit__(self, *exc: object) -> None:
-        mode.saved_hooks = self._before
+INFERENCE = (
+    "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation "
+    "tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use "
+    "`torch.no_grad()` instead of `torch.inference_mode()`."
+)
+_LEAF_SEQ = 1 << 62
 
 
 class GradFn:
     """One recorded op. Subclasses carry the op's name; ``apply`` maps output gradients to input gradients.
 
     Attributes:
-        edges: for each input (function, output number) or None. needs: which inputs want a gradient.
-        outs: descriptions of the outputs, for gradients that never arrive.
+        edges: for each input (function, output number) or None where no gradient is wanted.
+        outs: description of each output. seq: order of creation.
+        op, call, scalars: what was applied. saved_in, versions: inputs kept, and their versions then.
+        saved_out: outputs kept. freed: whether a backward pass dropped them.
+        tensor_hooks: by output number, hooks of the tensor; retained: by output number, weak references to tensors that
+        want their gradient kept; pre_hooks, hooks: of the function itself, before and after it runs.
+        trace: the forward call's stack in anomaly mode.
     """
 
-    __slots__ = (
-        "edges", "saved_in", "saved_out", "freed", "op", "call", "static", "scalars", "seq", "outs", "hooks", "pre_hooks",
-        "_meta", "trace", "__weakref__", "retained",
-    )  # fmt: skip
+    edges: tuple = ()
+    outs: tuple[Spec, ...] = ()
+    seq: int = 0
+    op: Any = None
+    call: Any = None
+    scalars: tuple = ()
+    saved_in: tuple = ()
+    versions: tuple = ()
+    saved_out: tuple = ()
+    freed: bool = False
+    tensor_hooks: dict[int, dict] | None = None
+    retained: dict[int, Any] | None = None
+    pre_hooks: dict | None = None
+    hooks: dict | None = None
+    trace: str | None = None
+    _meta: dict | None = None
 
     def __init__(self, edges: tuple, outs: tuple[Spec, ...]) -> None:
         self.edges = edges
         self.outs = outs
-        self.seq = next(_sequence)
-        self.saved_in: tuple = ()
-        self.saved_out: tuple = ()
-        self.freed = False
-        self.static: tuple = ()
-        self.scalars: tuple = ()
-        self.hooks: Any = None
-        self.pre_hooks: Any = None
-        self._meta: dict | None = None
-        self.retained: Any = None
-        self.trace = "".join(traceback.format_stack(sys._getframe(2))) if mode.anomaly else None
+        self.seq = next(sequence)
+        if mode.anomaly:
+            self.trace = forward_trace()
 
     # -- for derivative formulas ------------------------------------------------------------------------------------
     @property
-    def needs(self) -> tuple[bool, ...]:
-        """For each input whether its gradient is wanted."""
-        return tuple(e is not None for e in self.edges)
-
-    @property
-    def inputs(self) -> tuple[Tensor, ...]:
-        """The saved inputs (None where an input was not saved)."""
-        if self.freed:
-            raise RuntimeError(FREED)
-        return tuple(s.unpack(self) if s is not None else None for s in self.saved_in)
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        """The saved outputs."""
-        if self.freed:
-            raise RuntimeError(FREED)
-        return tuple(s.unpack(self) if s is not None else None for s in self.saved_out)
+    def static(self) -> tuple:
+        """The op's static arguments."""
+        return self.call.static
 
     @property
     def specs(self) -> tuple[Spec, ...]:
         """Descriptions of all inputs."""
         return self.call.specs
+
+    @property
+    def needs(self) -> tuple[bool, ...]:
+        """For each input whether its gradient is wanted."""
+        return tuple([e is not None for e in self.edges])
+
+    @property
+    def inputs(self) -> tuple[Tensor | None, ...]:
+        """The saved inputs (None where an input was not saved). Raises RuntimeError if one was changed or freed."""
+        if self.freed:
+            raise RuntimeError(FREED)
+        edges, versions = self.edges, self.versions
+        return tuple(
+            [None if t is None else restore_input(t, versions[i], edges[i]) for i, t in enumerate(self.saved_in)]
+        )
+
+    @property
+    def outputs(self) -> tuple[Tensor | None, ...]:
+        """The saved outputs. Raises RuntimeError if one was changed or freed."""
+        if self.freed:
+            raise RuntimeError(FREED)
+        return tuple([None if s is None else restore_output(s, self) for s in self.saved_out])
 
     def apply(self, grads: tuple) -> tuple:
         """Gradients of the inputs from those of the outputs."""
@@ -174,7 +120,7 @@ class GradFn:
     @property
     def next_functions(self) -> tuple:
         """(function, output number) of each input."""
-        return tuple(e if e is not None else (None, 0) for e in self.edges)
+        return tuple([e if e is not None else (None, 0) for e in self.edges])
 
     @property
     def metadata(self) -> dict:
@@ -195,59 +141,166 @@ class GradFn:
             self.pre_hooks = {}
         return RemovableHandle(self.pre_hooks, hook)
 
+    def _sequence_nr(self) -> int:
+        return self.seq
+
+    def _register_hook_dict(self, hooks: dict) -> None:
+        self.tensor_hooks = self.tensor_hooks or {}
+        self.tensor_hooks[0] = hooks
+
+    _SAVED = {"_saved_self": 0, "_saved_input": 0, "_saved_mat1": 0, "_saved_other": 1, "_saved_mat2": 1}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_saved_"):
+            if name == "_saved_result":
+                return self.outputs[0]
+            number = GradFn._SAVED.get(name)
+            if number is not None and number < len(self.saved_in):
+                return self.inputs[number]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
 
     def __call__(self, *grads: Any) -> Any:
         out = self.apply(grads)
+        if type(out) is not tuple:
+            return out
         return out[0] if len(out) == 1 else out
 
 
 class AccumulateGrad(GradFn):
     """The end of the graph at a leaf: adds to its ``.grad``."""
 
-    __slots__ = ("_variable", "post_hooks")
+    post_hooks: dict | None = None
+    seq = _LEAF_SEQ
 
     def __init__(self, variable: Tensor) -> None:
-        super().__init__((), (variable._spec,))
-        self.seq = 1 << 62
-        self._variable = variable
-        self.post_hooks: Any = None
+        self.variable = variable
 
     @property
-    def variable(self) -> Tensor:
-        """The leaf."""
-        return self._variable
+    def outs(self) -> tuple[Spec, ...]:
+        """The leaf's description, which ``.data = ...`` may have changed."""
+        return (self.variable._spec,)
 
 
-class RemovableHandle:
-    """Removes a hook from the dictionary it was put in (and from ``extra_dict``, one or several)."""
+class Packed:
+    """A saved tensor that went through a pack hook. ``number``: which output of its function it is, if one."""
 
-    _next = itertools.count()
+    __slots__ = ("held", "hook", "number")
 
-    def __init__(self, hooks: dict, hook: Callable | None = None, *, extra_dict: Any = None) -> None:
-        self.id = next(RemovableHandle._next)
-        extras = extra_dict if isinstance(extra_dict, (list, tuple)) else [extra_dict]
-        self._dicts = [d for d in (hooks, *extras) if d is not None]
-        if hook is not None:
-            hooks[self.id] = hook
+    def __init__(self, t: Tensor, number: int | None = None) -> None:
+        pack, self.hook = mode.saved_hooks[-1]
+        self.number = number
+        before = mode.saved_hooks
+        mode.saved_hooks = []
+        try:
+            self.held = pack(t)
+        finally:
+            mode.saved_hooks = before
 
-    def remove(self) -> None:
-        """Take the hook out; more than once is harmless."""
-        for d in self._dicts:
-            d.pop(self.id, None)
+    def unpack(self, edge: tuple | None) -> Tensor:
+        """The tensor, connected to the graph again."""
+        got = self.hook(self.held)
+        if not isinstance(got, Tensor):
+            raise TypeError(
+                f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(got)}"
+            )
+        if edge is None:
+            return view(got, got._spec) if got._rg else got
+        if type(edge[0]) is AccumulateGrad and edge[0].variable is got:
+            return got
+        return connected(got, edge)
 
-    def __enter__(self) -> RemovableHandle:
-        return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
+def connected(t: Tensor, edge: tuple) -> Tensor:
+    """The same memory, with gradients going to ``edge``."""
+    if type(edge[0]) is AccumulateGrad:
+        leaf = edge[0].variable
+        if leaf._storage is t._storage and leaf._spec is t._spec:
+            return leaf
+    out = view(t, t._spec)
+    out._grad_fn, out._out_nr = edge
+    out._rg = True
+    return out
+
+
+def forward_trace() -> str:
+    """The program's stack, as anomaly mode prints it."""
+    return "".join(traceback.format_stack(sys._getframe(2)))
+
+
+def modified(spec: Spec, edge: tuple | None, now: int, then: int) -> str:
+    """torch's text for a saved tensor that was changed in place."""
+    kind = f"torch.{dtypes.scalar_type_name(spec.dtype)}Tensor"
+    text = (
+        f"one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[{kind} {list(spec.shape)}]"
+    )
+    if edge is not None and type(edge[0]) is not AccumulateGrad:
+        text += f", which is output {edge[1]} of {edge[0].name()},"
+    hint = (
+        "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question "
+        "was changed in there or anywhere later. Good luck!"
+        if mode.anomaly
+        else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True)."
+    )
+    return f"{text} is at version {now}; expected version {then} instead. {hint}"
+
+
+def save_input(t: Tensor) -> Any:
+    """What a record keeps of an input: the tensor, or what the program's pack hook made of it."""
+    if t._inference:
+        raise RuntimeError(INFERENCE)
+    return Packed(t) if mode.saved_hooks else t
+
+
+def save_output(t: Tensor, number: int | None) -> Any:
+    """What a record keeps of its own output: no reference to the tensor, which would close a cycle."""
+    if mode.saved_hooks:
+        return Packed(view(t, t._spec), number)
+    return (t._storage, t._spec, t._storage.version, number)
+
+
+def restore_input(t: Any, version: int, edge: tuple | None) -> Tensor:
+    """A saved input with its record. Raises RuntimeError if it was changed in place since."""
+    if type(t) is Packed:
+        return t.unpack(edge)
+    if t._storage.version != version:
+        raise RuntimeError(modified(t._spec, edge, t._storage.version, version))
+    if edge is None:
+        return view(t, t._spec) if t._rg else t
+    fn = edge[0]
+    have = t._grad_fn
+    if have is fn or (have is None and type(fn) is AccumulateGrad and fn.variable is t):
+        return t
+    return connected(t, edge)
+
+
+def restore_output(saved: Any, owner: GradFn) -> Tensor:
+    """A saved output of ``owner`` with its record. Raises RuntimeError if it was changed in place since."""
+    if type(saved) is Packed:
+        return saved.unpack(None if saved.number is None else (owner, saved.number))
+    storage, spec, version, number = saved
+    edge = None if number is None else (owner, number)
+    if storage.version != version:
+        raise RuntimeError(modified(spec, edge, storage.version, version))
+    t = _new(Tensor)
+    t._storage = storage
+    t._spec = spec
+    if number is not None:
+        t._grad_fn, t._out_nr, t._rg = owner, number, True
+    return t
 
 
 def accumulator(t: Tensor) -> AccumulateGrad:
     """The accumulation point of a leaf (one for all uses while any of them lives)."""
-    ref = t._acc
-    fn = ref() if ref is not None else None
+    fn = t._acc
+    if fn is not None:
+        if type(fn) is AccumulateGrad:
+            return fn
+        fn = fn()
     if fn is None:
         fn = AccumulateGrad(t)
         t._acc = weakref.ref(fn)
@@ -258,84 +311,21 @@ def edge_of(t: Tensor) -> tuple | None:
     """Where a gradient of ``t`` goes: (function, output number), or None."""
     if not t._rg:
         return None
-    if t._base is not None:
-        fn = current_grad_fn(t)
-        return (fn, t._out_nr) if fn is not None else (accumulator(t), 0)
-    fn = t._grad_fn
+    fn = t._grad_fn if t._base is None else current_grad_fn(t)
     return (fn, t._out_nr) if fn is not None else (accumulator(t), 0)
 
 
 def current_grad_fn(t: Tensor) -> GradFn | None:
-    """The record of a view, made anew if its base was changed in place since."""
-    base = t._base
-    if base is not None and t._seen != t._storage.version:
-        if base._rg and base._grad_fn is not None and base._grad_fn.seq > (t._grad_fn.seq if t._grad_fn is not None else -1):
-            t._grad_fn = AsStridedBackward0(edge_of(base), base._spec, t._spec)
+    """The record of a view, made anew if the memory was changed in place since."""
+    version = t._storage.version
+    if t._seen != version:
+        base = t._base
+        if base is not None and base._rg and (t._grad_fn is not None or base._grad_fn is not None):
+            t._grad_fn = REVIEW(t)
             t._out_nr = 0
             t._rg = True
-        t._seen = t._storage.version
+        t._seen = version
     return t._grad_fn
 
 
-class AsStridedBackward0(GradFn):
-    """Gradient of a view by geometry: zeros of the base with the gradient written at the view's place."""
-
-    __slots__ = ("base", "seen")
-
-    scatter: Callable[[Tensor, Spec, Spec], Tensor]  # set by ops: the op that writes a gradient into zeros
-
-    def __init__(self, edge: tuple, base: Spec, seen: Spec) -> None:
-        super().__init__((edge,), (seen,))
-        self.base = base
-        self.seen = seen
-
-    def apply(self, grads: tuple) -> tuple:
-        return (AsStridedBackward0.scatter(grads[0], self.base, self.seen),)
-
-
-class CopySlices(GradFn):
-    """An in-place change of a view, seen from its base: the base's old value outside the view, a new one inside."""
-
-    __slots__ = ("base", "seen")
-
-    def __init__(self, base_edge: tuple | None, value_edge: tuple | None, base: Spec, seen: Spec) -> None:
-        super().__init__((base_edge, value_edge), (base,))
-        self.base = base
-        self.seen = seen
-
-    def apply(self, grads: tuple) -> tuple:
-        grad = grads[0]
-        base_edge, value_edge = self.edges
-        inside = CopySlices.gather(grad, self.base, self.seen) if value_edge is not None else None
-        outside = CopySlices.clear(grad, self.base, self.seen) if base_edge is not None else None
-        return outside, inside
-
-    gather: Callable[[Tensor, Spec, Spec], Tensor]
-    clear: Callable[[Tensor, Spec, Spec], Tensor]
-
-
-class FillBackward0(GradFn):
-    """An in-place op whose result depends on no tensor with a gradient."""
-
-    __slots__ = ()
-
-    def apply(self, grads: tuple) -> tuple:
-        return tuple(None for _ in self.edges)
-
-
-def rebase(t: Tensor, value_edge: tuple | None) -> None:
-    """Record that ``t`` was given a new value, in place, whose gradient goes to ``value_edge``."""
-    base = t._base
-    if base is None:
-        if value_edge is None:
-            t._grad_fn, t._out_nr = FillBackward0((), (t._spec,)), 0
-        else:
-            t._grad_fn, t._out_nr = value_edge
-        t._rg = True
-        return
-    fn = CopySlices(edge_of(base), value_edge, base._spec, t._spec)
-    base._grad_fn, base._out_nr, base._rg = fn, 0, True
-    t._grad_fn = AsStridedBackward0((fn, 0), base._spec, t._spec)
-    t._out_nr = 0
-    t._rg = True
-    t._seen = t._storage.version
+REVIEW: Callable[[Tensor], GradFn]  # set by the in-place module: the record of a view of a base that was changed

@@ -5,32 +5,54 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 
 class _Mode(threading.local):
+    """Attributes: ``watch`` is set whenever anomaly mode is on or saved tensors have hooks: one look on the hot path.
+
+    ``saved_hooks``: (pack, unpack) pairs; ``no_saved_hooks``: why they are disabled now. ``passes``: running backward
+    passes, innermost last.
+    """
+
     def __init__(self) -> None:
         self.grad = True
         self.inference = False
         self.anomaly = False
         self.anomaly_check_nan = True
         self.saved_hooks: list[tuple[Callable, Callable]] = []
+        self.no_saved_hooks: str | None = None
+        self.watch = False
         self.multithreading = True
+        self.passes: list[Any] = []
+
+    def look(self) -> None:
+        """Bring ``watch`` up to date."""
+        self.watch = self.anomaly or bool(self.saved_hooks)
 
 
 mode = _Mode()
 
 
 class _Decorator:
-    """A context manager that also decorates functions and generator functions."""
+    """A context manager that also decorates functions, generator functions and (as torch still does) classes."""
 
     def clone(self) -> _Decorator:
         return self.__class__()
 
     def __call__(self, function: Any) -> Any:
         if inspect.isclass(function):
-            raise TypeError("decorating a class is not supported: decorate its methods")
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions "
+                "or methods. To preserve the current behavior of class decoration, you can directly decorate the `__init__` "
+                "method and nothing else.",
+                FutureWarning,
+                stacklevel=2,
+            )
+            function.__init__ = self(function.__init__)
+            return function
         if inspect.isgeneratorfunction(function):
             return self._wrap_generator(function)
 
@@ -155,31 +177,74 @@ def is_inference_mode_enabled() -> bool:
     return mode.inference
 
 
+class set_multithreading_enabled(_Decorator):
+    """Accepted for compatibility: the backward pass runs in the calling thread."""
+
+    def __init__(self, mode: bool) -> None:
+        here = globals()["mode"]
+        self.mode = mode
+        self._before = here.multithreading
+        here.multithreading = bool(mode)
+
+    def clone(self) -> set_multithreading_enabled:
+        return set_multithreading_enabled(self.mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        mode.multithreading = self._before
+
+
 class set_detect_anomaly:
     """Anomaly mode on or off: record where each op was called and check gradients for NaN."""
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         here = globals()["mode"]
         self._before = (here.anomaly, here.anomaly_check_nan)
-        here.anomaly = bool(mode)
-        here.anomaly_check_nan = check_nan
+        _set_anomaly(bool(mode), check_nan)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *exc: object) -> None:
-        mode.anomaly, mode.anomaly_check_nan = self._before
+        _set_anomaly(*self._before)
 
 
-class detect_anomaly(set_detect_anomaly):
-    """Context manager of anomaly mode."""
+class detect_anomaly(_Decorator):
+    """Context manager of anomaly mode; warns, as it makes programs slow."""
 
     def __init__(self, check_nan: bool = True) -> None:
-        super().__init__(True, check_nan)
-        mode.anomaly, mode.anomaly_check_nan = self._before
-        self._check = check_nan
+        self.check_nan = check_nan
+        self._before = (mode.anomaly, mode.anomaly_check_nan)
+        warnings.warn(
+            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
+            "debugging.",
+            stacklevel=2,
+        )
+
+    def clone(self) -> detect_anomaly:
+        return detect_anomaly(self.check_nan)
 
     def __enter__(self) -> None:
         self._before = (mode.anomaly, mode.anomaly_check_nan)
-        mode.anomaly = True
-        mode.anomaly_check_nan = self._check
+        _set_anomaly(True, self.check_nan)
+
+    def __exit__(self, *exc: object) -> None:
+        _set_anomaly(*self._before)
+
+
+def _set_anomaly(on: bool, check_nan: bool) -> None:
+    mode.anomaly = on
+    mode.anomaly_check_nan = check_nan
+    mode.look()
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly mode is on."""
+    return mode.anomaly
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly mode looks for NaN."""
+    return mode.anomaly_check_nan

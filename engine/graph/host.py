@@ -58,7 +58,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "floor": np.floor, "ceil": np.ceil,
     "trunc": np.trunc, "round": np.rint, "pow": np.power, "atan2": np.arctan2, "hypot": np.hypot, "gcd": np.gcd,
     "rsqrt": lambda a: 1 / np.sqrt(a), "sigmoid": _sigmoid, "pow_int": np.power, "real": np.real, "imag": np.imag,
-    "complex": lambda a, b: a + 1j * b,
+    "complex": lambda a, b: a + 1j * b, "conj": np.conj, "angle": np.angle,
+    "sgn": lambda z: np.where(z == 0, 0, z / np.where(z == 0, 1, np.abs(z))),
 }  # fmt: skip
 for _name in ("erf", "erfc", "lgamma"):
     FUNCTIONS[_name] = lambda x, _n=_name: _vector(_n)(x)
@@ -72,7 +73,7 @@ def _check(index: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 
 def philox(counter: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """64 random bits a counter, Philox 4x32-10 as in math.cl."""
+    """64 random bits a counter, Philox 4x32-10 as in random.cl."""
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
     block = (counter >> np.uint64(1)) + offset

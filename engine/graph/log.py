@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +21,7 @@ from .spec import Spec, spec
 
 _MAX_NODES = 3000  # pending calls before a flush happens by itself
 _MAX_PLANS = 4096
+_MAX_UPLOADED = 256 << 20  # bytes uploaded since the last flush before one happens by itself
 
 
 class DeviceLog:
@@ -41,6 +44,8 @@ class DeviceLog:
         self._runtime: opencl.Runtime | None = None
         self._arena: opencl.Buffer | None = None
         self._fault: opencl.Buffer | None = None
+        self._uploaded = 0
+        self._lock = threading.RLock()  # one thread at a time plans and sets kernel arguments
 
     @property
     def runtime(self) -> opencl.Runtime:
@@ -57,15 +62,16 @@ class DeviceLog:
         node = Node(call, inputs, scalars)
         entries = self.entries
         entries.append(node)
-        if len(entries) > _MAX_NODES and self.recording is None:
+        if len(entries) > _MAX_NODES and self.recording is None and call.lower is not None:
             self.flush_later()
         return node
 
     def flush_later(self) -> None:
         """Run what is pending before the newest node, whose storage does not exist yet."""
-        newest = self.entries.pop()
-        self.flush()
-        self.entries.append(newest)
+        with self._lock:
+            newest = self.entries.pop()
+            self.flush()
+            self.entries.append(newest)
 
     def from_array(self, array: np.ndarray, dtype: dtypes.dtype) -> Node:
         """A realized node with the content of a flat array in storage format."""
@@ -75,33 +81,39 @@ class DeviceLog:
         node = leaf(buffer, dtype, self.device, array.size)
         if self.recording is not None:
             self.recording.made.add(node)
+        else:
+            self._uploaded += array.nbytes
+            if self._uploaded > _MAX_UPLOADED:
+                self.flush()
         return node
 
     # -- running ----------------------------------------------------------------------------------------------------
     def flush(self) -> None:
-        """Enqueue all pending work whose result a storage still holds. Does not wait."""
-        entries = self.entries
-        if not entries:
+        """Enqueue all pending work whose result a storage still holds. Does not wait.
+
+        What cannot be planned or run raises here; values that depend on it raise the same when they are read, others
+        stay pending.
+        """
+        if not self.entries:
             return
-        self.entries = []
-        key: list[Any] = []
-        leaves: dict[Node, int] = {}
+        with self._lock:
+            entries = self.entries
+            self.entries = []
+            self._uploaded = 0
+            count = len(entries)
+            done = False
+            try:
+                self._flush(entries)
+                done = True
+            finally:
+                if not done:
+                    self._give_up(entries)
+                if len(entries) > count:  # another thread was about to add to the old list
+                    self.entries[:0] = entries[count:]
+
+    def _flush(self, entries: list[Node]) -> None:
+        key, leaves, scalars = self._linearise(entries)
         outs: list[Node] = []
-        scalars: list[Any] = []
-        for i, node in enumerate(entries):
-            node.pos = i
-            key.append(node.call)
-            for x in node.inputs:
-                if x.buffer is None:
-                    key.append(x.pos)
-                else:
-                    at = leaves.get(x)
-                    if at is None:
-                        at = leaves[x] = -1 - len(leaves)
-                        key.append(x.call)
-                    key.append(at)
-            if node.scalars:
-                scalars.extend(node.scalars)
         for i, node in enumerate(entries):
             owner = node.owner
             if owner is not None:
@@ -111,15 +123,13 @@ class DeviceLog:
                     key.append(i)
         if not outs:
             return
-        key.append(None)
         donatable = 0
         for bit, x in enumerate(leaves):
             owner = x.owner
             storage = owner() if owner is not None else None
             if (storage is None or storage.node is not x) and self._may_donate(x, storage):
                 donatable |= 1 << bit
-        key.append(donatable)
-        key.append(settings.schedule)
+        key += (None, donatable, settings.schedule)
         whole = tuple(key)
         plan = self.plans.get(whole)
         if plan is None:
@@ -129,6 +139,43 @@ class DeviceLog:
         self._run(plan, list(leaves), outs, scalars)
         if self.recording is not None:
             self.recording.flushes.append((plan, list(leaves), outs, scalars, whole))
+
+    @staticmethod
+    def _linearise(entries: list[Node]) -> tuple[list[Any], dict[Node, int], list[Any]]:
+        """The canonical key's beginning, the realized inputs by number and the run-time numbers."""
+        key: list[Any] = []
+        leaves: dict[Node, int] = {}
+        scalars: list[Any] = []
+        for i, node in enumerate(entries):
+            node.pos = i
+            key.append(node.call)
+            for x in node.inputs:
+                if x.buffer is None:
+                    if x.error is not None:
+                        raise x.error
+                    key.append(x.pos)
+                else:
+                    at = leaves.get(x)
+                    if at is None:
+                        at = leaves[x] = -1 - len(leaves)
+                        key.append(x.call)
+                    key.append(at)
+            if node.scalars:
+                scalars.extend(node.scalars)
+        return key, leaves, scalars
+
+    def _give_up(self, entries: list[Node]) -> None:
+        """After a failure: mark the op that failed and all that needs it, and keep the rest pending."""
+        error = sys.exc_info()[1]
+        failed = getattr(error, "failed_call", None)
+        broken: set[Node] = set()
+        for i, node in enumerate(entries):
+            if node.buffer is None and (
+                failed is None or i == failed or any(x in broken or x.error is not None for x in node.inputs)
+            ):
+                broken.add(node)
+                node.error = error
+        self.entries = [node for node in entries if node.buffer is None and node not in broken] + self.entries
 
     @staticmethod
     def _may_donate(node: Node, storage: Storage | None) -> bool:
@@ -205,7 +252,10 @@ class DeviceLog:
     def realize(self, node: Node) -> opencl.Buffer:
         """The node's buffer, enqueuing pending work if need be."""
         if node.buffer is None:
-            self.flush()
+            if node.error is None:
+                self.flush()
+            if node.error is not None:
+                raise node.error
             if node.buffer is None:
                 raise RuntimeError("a value was dropped before it was computed: this is a bug in the engine")
         return node.buffer

@@ -13,7 +13,7 @@ from functools import lru_cache
 import cl_kernels
 
 _FILES = (
-    "math_base.cl", "random.cl", "math_real.cl", "math_f32.cl", "math_f64.cl", "special_real.cl", "special_f32.cl",
+    "math_base.cl", "random.cl", "math_real.cl", "math_complex_real.cl", "math_f32.cl", "math_f64.cl", "special_real.cl", "special_f32.cl",
     "special_f64.cl", "igamma_real.cl", "bessel_real.cl",
 )  # fmt: skip
 _NAME = re.compile(r"\b(?:eng|ENG)_\w+(?:##)?")

@@ -25,10 +25,10 @@ class Call:
         name: the op, for profiles and error messages.
         lower: ``lower(builder, refs, scalars, call) -> Ref | sequence of Ref``.
         specs: descriptions of the operands. static: whatever else selects the program (dimensions, flags).
-        out: description of the result, or a tuple of them. scalars: dtypes of the run-time numbers.
+        out: description of the result, or a tuple of them; outs: always a tuple. scalars: dtypes of the run-time numbers.
     """
 
-    __slots__ = ("name", "lower", "specs", "static", "out", "scalars", "parts", "backward")
+    __slots__ = ("name", "lower", "specs", "static", "out", "scalars", "parts", "outs")
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Call:
         self.static = static
         self.out = out
         self.scalars = scalars
-        self.backward: Any = None
+        self.outs: tuple[Spec, ...] = out if type(out) is tuple else (out,)
         self.parts: tuple[Call, ...] = ()
         if type(out) is tuple:
             self.parts = tuple(Call(name, None, (), o, i) for i, o in enumerate(out))
@@ -57,13 +57,14 @@ class Call:
 class Node:
     """The value of a flat buffer. ``owner`` is a weak reference to the storage that holds it, or None."""
 
-    __slots__ = ("call", "inputs", "scalars", "buffer", "owner", "pos")
+    __slots__ = ("call", "inputs", "scalars", "buffer", "error", "owner", "pos")
 
     def __init__(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> None:
         self.call = call
         self.inputs = inputs
         self.scalars = scalars
         self.buffer: opencl.Buffer | None = None
+        self.error: BaseException | None = None
         self.owner: weakref.ref[Storage] | None = None
 
     @property

@@ -433,22 +433,36 @@ def lower_log(calls: list[tuple[Call, tuple[int, ...]]], leaves: list[Spec], run
     b.caps = runtime.caps
     values: list[Any] = []
     number = 0
-    for call, inputs in calls:
-        if call.lower is None:  # one of several results
-            values.append(values[inputs[0]][call.static])
-            continue
-        refs = []
-        for position, seen in zip(inputs, call.specs):
-            val = values[position] if position >= 0 else _leaf(b, leaves, -1 - position)
-            refs.append(see(b, val, seen))
-        scalars = [b.scalar(number + i, dtype) for i, dtype in enumerate(call.scalars)]
-        number += len(call.scalars)
-        result = call.lower(b, refs, scalars, call)
-        if type(call.out) is tuple:
-            values.append([_whole(b, r, o) for r, o in zip(result, call.out)])
-        else:
-            values.append(_whole(b, result, call.out))
+    for position, (call, inputs) in enumerate(calls):
+        with _Attributed(position):
+            if call.lower is None:  # one of several results
+                values.append(values[inputs[0]][call.static])
+                continue
+            refs = []
+            for at, seen in zip(inputs, call.specs):
+                refs.append(see(b, values[at] if at >= 0 else _leaf(b, leaves, -1 - at), seen))
+            scalars = [b.scalar(number + i, dtype) for i, dtype in enumerate(call.scalars)]
+            number += len(call.scalars)
+            result = call.lower(b, refs, scalars, call)
+            if type(call.out) is tuple:
+                values.append([_whole(b, r, o) for r, o in zip(result, call.out)])
+            else:
+                values.append(_whole(b, result, call.out))
     return b, values
+
+
+class _Attributed:
+    """Tells which call of a log an error came from: ``failed_call`` on the exception."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            error.failed_call = self.position
 
 
 def see(b: Builder, val: Val, seen: Spec) -> Ref:

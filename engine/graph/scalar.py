@@ -2,7 +2,7 @@
 
 One entry a function: its templates by kind of dtype, the dtype of its result and what it costs relative to an
 addition (the planner recomputes cheap values and stores dear ones). Placeholders: ``{0} {1} ...`` operands, ``{T}``
-the C type the arithmetic happens in, ``{t}`` its short name (``f32``, ``i64``), as in ``eng_exp_{t}`` of math.cl.
+the C type the arithmetic happens in, ``{t}`` its short name (``f32``, ``i64``), as in ``eng_exp_{t}`` of cl_kernels.
 """
 
 from __future__ import annotations
@@ -143,6 +143,11 @@ for _name, _cost in {
     "scaled_modified_bessel_k1": 30, "spherical_bessel_j0": 30, "airy_ai": 40,
 }.items():  # fmt: skip
     define(_name, f=f"eng_{_name}_{{t}}({{0}})", cost=_cost)
+for _name in (
+    "sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
+    "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "sigmoid",
+):  # fmt: skip
+    _TABLE[_name].forms["c"] = f"eng_{_name}_{{t}}({{0}})"
 for _name, _cost in {"pow": 20, "atan2": 16, "hypot": 8, "igamma": 60, "igammac": 60, "zeta": 60}.items():
     define(_name, f=f"eng_{_name}_{{t}}({{0}}, {{1}})", cost=_cost)
 define("pow_int", i="eng_powi({T}, {0}, {1})", u="eng_powi({T}, {0}, {1})", cost=20)
@@ -152,6 +157,11 @@ define("round_even", f="eng_round_{t}({0})")
 define("philox", u="eng_philox({0}, {1}, {2})", i="eng_philox({0}, {1}, {2})", cost=40)
 # Complex numbers: built from and taken apart into real ones.
 define("complex", f="(({T}2)({0}, {1}))")
+_TABLE["pow"].forms["c"] = "eng_pow_{t}({0}, {1})"
+_TABLE["abs"].forms["c"] = "eng_abs_{t}({0})"  # these two with a real result
+define("angle", c="eng_angle_{t}({0})", cost=16)
+define("sgn", c="eng_sgn_{t}({0})", cost=10)
+define("conj", c="(({T})(({0}).x, -({0}).y))")
 define("real", c="({0}).x")
 define("imag", c="({0}).y")
 

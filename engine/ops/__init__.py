@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd.backward import Ops
+from ..autograd.inplace import Before, Overwrite
 from . import (
     activation,
     arithmetic,
@@ -43,11 +44,15 @@ from .op import out_of, registry
 
 Ops.cast = creation.cast
 Ops.clone = lambda x: creation.copy_in_order(x, None)
-Ops.ones_like = lambda x: creation.FULL(tuple(x._spec.shape), 1, x._spec.dtype, x._spec.device)
+Ops.clone_like = lambda x, like: creation.copy_in_order(x, creation._order_of(like))
+Ops.ones_spec = lambda s: creation.FULL(tuple(s.shape), 1, s.dtype, s.device)
 Ops.zeros = lambda x: creation.zeros_of(tuple(x._spec.shape), x._spec.dtype, x._spec.device)
 Ops.zeros_spec = lambda s: creation.zeros_of(tuple(s.shape), s.dtype, s.device)
 Ops.has_nan = lambda x: bool(arithmetic.isnan(x).any().item())
 Ops.stack = join.stack
+Ops.alias = views.alias_of
+Overwrite.zeros = staticmethod(lambda g: creation.zeros_of(tuple(g._spec.shape), g._spec.dtype, g._spec.device))
+Before.copy = staticmethod(Ops.clone)
 
 
 def _arange_like(x: Any, dim: int) -> Any:

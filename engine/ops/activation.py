@@ -296,9 +296,7 @@ def _hard_gate(b: Any, x: Any) -> Any:
     return b.pw("min", b.pw("max", x + 3.0, 0.0), 6.0) * (1 / 6)
 
 
-_hardsigmoid = Activation(
-    "hardsigmoid", _hard_gate, lambda b, g, x: b.where((x > -3.0) & (x < 3.0), g * (1 / 6), 0)
-)
+_hardsigmoid = Activation("hardsigmoid", _hard_gate, lambda b, g, x: b.where((x > -3.0) & (x < 3.0), g * (1 / 6), 0))
 _hardswish = Activation(
     "hardswish",
     lambda b, x: x * _hard_gate(b, x),

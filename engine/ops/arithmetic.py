@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cmath
+import math
 from typing import Any
 
 from .. import dtypes
@@ -32,12 +34,19 @@ _sub = binary("sub", _sub, lambda g, x, y, out: g, lambda g, x, y, out: -g, publ
 _mul = binary(
     "mul",
     lambda b, x, y: b.mul(x, y),
-    lambda g, x, y, out: g * y if not _is_complex(y) else g * y.conj(),
-    lambda g, x, y, out: g * x if not _is_complex(x) else g * x.conj(),
+    lambda g, x, y, out: g * y if not _is_complex(y) else g * _conj(y),
+    lambda g, x, y, out: g * x if not _is_complex(x) else g * _conj(x),
     dx="y",
     dy="x",
     aliases=("multiply",),
 )
+
+
+def _conj(value: Any) -> Any:
+    """Conjugate of a complex tensor or number; others as they are."""
+    if isinstance(value, Tensor):
+        return value.conj() if value._spec.dtype.is_complex else value
+    return value.conjugate()
 
 
 def _is_complex(value: Any) -> bool:
@@ -79,8 +88,8 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 _true_div = binary(
     "div",
     lambda b, x, y: b.div(x, y),
-    lambda g, x, y, out: g / y if not _is_complex(y) else g / y.conj(),
-    lambda g, x, y, out: -g * (x / y) / y if not _is_complex(y) else -g * ((x / y) / y).conj(),
+    lambda g, x, y, out: g / y if not _is_complex(y) else g / _conj(y),
+    lambda g, x, y, out: -g * _conj((x / y) / y),
     dx="y",
     dy="xy",
     result="float",
@@ -149,7 +158,7 @@ _fmod = binary(
 def _pow_lower(b: Any, x: Any, y: Any) -> Any:
     if x.dtype is dtypes.bool:
         return x | ~y
-    if x.dtype.is_floating_point:
+    if x.dtype.is_floating_point or x.dtype.is_complex:
         return b.pow(x, y)
     return b.pow_int(x, y)
 
@@ -163,19 +172,23 @@ def _pow_dx(g: Tensor, x: Any, y: Any, out: Any) -> Tensor:
 def _pow_dy(g: Tensor, x: Any, y: Any, out: Tensor) -> Tensor:
     if not isinstance(x, Tensor):
         if x == 0:
+            if out._spec.dtype.is_complex:
+                return g * 0
             return (g * out * 0).masked_fill(y < 0, float("nan")) if isinstance(y, Tensor) else g * 0
         return g * (out * _log_of(x, out))
-    zero = (x == 0) & (y >= 0)
+    zero = (x == 0) & ((y.real if y._spec.dtype.is_complex else y) >= 0)
     return (g * (out * x.log())).masked_fill(zero, 0)
 
 
-def _log_of(value: float, like: Tensor) -> float:
-    import math
-
+def _log_of(value: complex, like: Tensor) -> complex:
+    if isinstance(value, complex):
+        return cmath.log(value)
+    if like._spec.dtype.is_complex and value < 0:
+        return cmath.log(value)
     return math.log(value) if value > 0 else float("nan")
 
 
-_pow = binary("pow", _pow_lower, _pow_dx, _pow_dy, dx="xy", dy="xy", saves_out=True, publish=False, allow="biuf")
+_pow = binary("pow", _pow_lower, _pow_dx, _pow_dy, dx="xy", dy="xy", saves_out=True, publish=False, holomorphic=True)
 _square = unary(
     "square", lambda b, x: x * x, lambda g, x, out: g * (x * 2), result="same", grad_name="PowBackward0"
 )
@@ -200,7 +213,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if not input._spec.floating and isinstance(exponent, int):
         if exponent < 0 and not isinstance(exponent, bool):
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-    elif input._spec.dtype.is_floating_point and is_number(exponent):
+    elif input._spec.floating and is_number(exponent):
         if exponent == 2:
             return square(input)
         if exponent == 3:
@@ -217,10 +230,13 @@ def square(input: Tensor) -> Tensor:
 
 @function(inplace=True, out=True)
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """``input ** exponent`` in float64."""
+    """``input ** exponent`` in float64, or complex128 if one of them is complex."""
+    wide = any(_is_complex(v) for v in (input, exponent))
 
     def as_double(v: Any) -> Any:
-        return v.to(dtypes.float64) if isinstance(v, Tensor) else float(v)
+        if isinstance(v, Tensor):
+            return v.to(dtypes.complex128 if wide else dtypes.float64)
+        return complex(v) if wide else float(v)
 
     return pow(as_double(input), as_double(exponent))
 
@@ -236,9 +252,14 @@ def _neg_lower(b: Any, x: Any) -> Any:
 
 
 neg = unary("neg", _neg_lower, lambda g, x, out: -g, result="same", saves=(), aliases=("negative",))
+def _abs_grad(g: Tensor, x: Tensor, out: Any) -> Tensor:
+    return g * (x.sgn() if x._spec.dtype.is_complex else x.sign())
+
+
 _abs = unary(
-    "abs", lambda b, x: b.abs(x), lambda g, x, out: g * x.sign(), result="same", aliases=("absolute",), allow="biuf"
-)
+    "abs", lambda b, x: b.pw("abs", x, dtype=x.dtype.to_real() if x.dtype.is_complex else x.dtype), _abs_grad,
+    result="real", aliases=("absolute",), holomorphic=False,
+)  # fmt: skip
 sign = unary("sign", lambda b, x: b.sign(x), lambda g, x, out: g * 0, result="same", saves=(), allow="biuf")
 
 
@@ -272,9 +293,9 @@ reciprocal = unary(
     "reciprocal", lambda b, x: b.div(b.const(1, x.dtype), x), lambda g, x, out: -g * (out * out), saves=(),
     saves_out=True,
 )  # fmt: skip
-sqrt = unary("sqrt", lambda b, x: b.sqrt(x), lambda g, x, out: g / (out * 2), saves=(), saves_out=True, allow="biuf")
+sqrt = unary("sqrt", lambda b, x: b.sqrt(x), lambda g, x, out: g / (out * 2), saves=(), saves_out=True)
 rsqrt = unary(
-    "rsqrt", lambda b, x: b.rsqrt(x), lambda g, x, out: g * (-0.5 * out.pow(3)), saves=(), saves_out=True, allow="biuf"
+    "rsqrt", lambda b, x: b.rsqrt(x), lambda g, x, out: g * (-0.5 * out.pow(3)), saves=(), saves_out=True
 )
 positive = function("positive")(lambda input: input)
 registry_positive = positive

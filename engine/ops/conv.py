@@ -21,9 +21,7 @@ Sizes = tuple[int, ...]
 # operands do not determine (of the input, or of the kernel).
 def _problem(x: Sequence[int], w: Sequence[int], static: tuple) -> library.ConvProblem:
     stride, padding, dilation, groups = static[:4]
-    return library.ConvProblem(
-        x[0], w[1] * groups, w[0], tuple(x[2:]), tuple(w[2:]), stride, padding, dilation, groups
-    )
+    return library.ConvProblem(x[0], w[1] * groups, w[0], tuple(x[2:]), tuple(w[2:]), stride, padding, dilation, groups)
 
 
 def _in_memory(x: Any) -> Any:

@@ -492,23 +492,18 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
 
 
 # -- assignment -----------------------------------------------------------------------------------------------------------------
-_copy = Op("copy", lambda x: x, lambda b, x: x, lambda ctx, g: (g,), grad_name="CopyBackwards")
-
-
 @function(torch=False)
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Overwrite with ``src``, broadcast and converted."""
     if not isinstance(src, Tensor):
         raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-    check_inplace(self, "copy_")
+    check_inplace(self, "copy_", src._rg)
     value = to_device(src, self._spec.device)
     if value._spec.shape != self._spec.shape:
         value = value.expand(*self._spec.shape)
     if value._spec.dtype is not self._spec.dtype:
         value = cast(value, self._spec.dtype)
-    elif value._rg and mode.grad and value is src:
-        value = _copy((value,))
-    put(self, value)
+    put(self, value, False, True)
     return self
 
 
@@ -525,7 +520,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if not is_number(value):
         raise TypeError(f"fill_(): argument 'value' (position 1) must be Number, not {type(value).__name__}")
     seen = self._spec
-    put(self, FULL(tuple(seen.shape), value, seen.dtype, seen.device), seen.contiguous)
+    put(self, FULL(tuple(seen.shape), value, seen.dtype, seen.device), seen.contiguous, True)
     return self
 
 

@@ -64,9 +64,7 @@ def _check_weight(x: Spec, weight: Tensor | None) -> None:
             f"shape: {list(w.shape)}"
         )
     if w.dtype is not x.dtype:
-        raise RuntimeError(
-            f"expected scalar type {scalar_type_name(x.dtype)} but found {scalar_type_name(w.dtype)}"
-        )
+        raise RuntimeError(f"expected scalar type {scalar_type_name(x.dtype)} but found {scalar_type_name(w.dtype)}")
 
 
 def _check_range(target: Tensor, classes: int, ignore: int) -> None:
@@ -152,16 +150,12 @@ class _SavesTargets(Op):
 
     skip: tuple[int, ...] = ()
 
-    def record(
-        self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None
-    ) -> None:
+    def record(self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None) -> None:
         saves = tuple(i for i in range(len(tensors)) if i not in self.skip)
         super().record(call, tensors, results, static, scalars, saves)
 
 
-_nll_back = _SavesTargets(
-    "nll_loss_backward", lambda g, t, *args: (args[-1], g.dtype), _nll_back_lower, _nll_back_grad
-)
+_nll_back = _SavesTargets("nll_loss_backward", lambda g, t, *args: (args[-1], g.dtype), _nll_back_lower, _nll_back_grad)
 _nll_back.skip = (0,)
 
 

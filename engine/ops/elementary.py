@@ -6,13 +6,14 @@ import math
 from typing import Any
 
 from ..autograd.variable import Tensor
+from ..graph.scalar import lookup
 from .pointwise import binary, unary
 
 
 def _fn(name: str, grad: Any, *, saves_out: bool = False, **more: Any) -> Any:
     return unary(
         name, lambda b, x: b.pw(name, x), grad, saves=() if saves_out else (0,), saves_out=saves_out,
-        allow=more.pop("allow", "biuf"), **more,
+        allow=more.pop("allow", "biufc" if "c" in lookup(name).forms else "biuf"), **more,
     )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ _tanh_back = binary(
     dx="y",
     dy="xy",
     publish=False,
+    holomorphic=True,
 )
 _sigmoid_back = binary(
     "sigmoid_backward",
@@ -57,6 +59,7 @@ _sigmoid_back = binary(
     dx="y",
     dy="xy",
     publish=False,
+    holomorphic=True,
 )
 
 

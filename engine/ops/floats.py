@@ -141,7 +141,21 @@ copysign = binary(
     result="float", allow="biuf",
 )  # fmt: skip
 nextafter = _tensors_only(binary("nextafter", lambda b, x, y: b.nextafter(x, y), allow="f", publish=False))
-sgn = unary("sgn", lambda b, x: b.sign(x), lambda g, x, out: g * 0, result="same", saves=(), allow="biuf")
+
+
+def _sgn_grad(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    """z / |z| turns with the phase only: (g - Re(conj(g) s) s) / |z|, and 0 at 0."""
+    if not x._spec.dtype.is_complex:
+        return g * 0
+    size = x.abs()
+    along = (g.conj() * out).real * out
+    return ((g - along) / size.masked_fill(size == 0, 1)).masked_fill(size == 0, 0)
+
+
+sgn = unary(
+    "sgn", lambda b, x: b.sgn(x) if x.dtype.is_complex else b.sign(x), _sgn_grad, result="same", saves_out=True,
+    holomorphic=False,
+)  # fmt: skip
 
 
 def _heaviside_lower(b: Any, x: Any, y: Any) -> Any:

@@ -396,7 +396,7 @@ def _fit(target: Tensor, value: Tensor) -> None:
 
 def index_put_into(x: Tensor, indices: list[Tensor], dims: tuple[int, ...], value: Tensor, how: str) -> None:
     """In place: ``x[indices] = value`` (or combined with it)."""
-    check_inplace(x, "index_put_")
+    check_inplace(x, "index_put_", value._rg)
     _check_broadcast(indices)
     shape = _index_shape(x._spec, [t._spec for t in indices], dims)[0]
     while value._spec.ndim > len(shape) and value._spec.shape[0] == 1:

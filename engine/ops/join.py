@@ -11,9 +11,9 @@ from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from ..graph.view import View, row_major
 from . import reduce as reduce_module
-from .creation import cast
-from .op import Op, function
-from .views import slice_dim, wrap_dim
+from .creation import cast, zeros_of
+from .op import MultiViewOp, Op, function
+from .views import wrap_dim
 
 
 # -- cat, stack -----------------------------------------------------------------------------------------------------------------
@@ -113,11 +113,49 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 # -- splitting ------------------------------------------------------------------------------------------------------------------
+def _part(x: Spec, dim: int, start: int, length: int) -> Spec:
+    shape = (*x.shape[:dim], length, *x.shape[dim + 1 :])
+    return x.like(shape, x.stride, x.offset + start * x.stride[dim])
+
+
+def _split_rule(x: Spec, dim: int, sizes: tuple[int, ...]) -> list[Spec]:
+    out, at = [], 0
+    for n in sizes:
+        out.append(_part(x, dim, at, n))
+        at += n
+    return out
+
+
+def _split_grad(ctx: Any, *gs: Tensor | None) -> tuple:
+    like = next(g._spec for g in gs if g is not None)
+    parts = [g if g is not None else zeros_of(tuple(s.shape), like.dtype, like.device) for g, s in zip(gs, ctx.outs)]
+    return (cat(parts, ctx.static[0]),)
+
+
+def _unbind_rule(x: Spec, dim: int) -> list[Spec]:
+    shape = (*x.shape[:dim], *x.shape[dim + 1 :])
+    stride = (*x.stride[:dim], *x.stride[dim + 1 :])
+    return [x.like(shape, stride, x.offset + i * x.stride[dim]) for i in range(x.shape[dim])]
+
+
+def _unbind_grad(ctx: Any, *gs: Tensor | None) -> tuple:
+    like = next(g._spec for g in gs if g is not None)
+    rows = [g if g is not None else zeros_of(tuple(s.shape), like.dtype, like.device) for g, s in zip(gs, ctx.outs)]
+    return (stack(rows, ctx.static[0]),)
+
+
+_split = MultiViewOp("split", _split_rule, _split_grad, "SplitBackward0")
+_split_sizes = MultiViewOp("split_with_sizes", _split_rule, _split_grad, "SplitWithSizesBackward0")
+_unbind = MultiViewOp("unbind", _unbind_rule, _unbind_grad, "UnbindBackward0")
+
+
 @function()
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts: of one size (the last may be smaller) or of the sizes given."""
     if isinstance(split_size_or_sections, (list, tuple)):
         return split_with_sizes(tensor, split_size_or_sections, dim)
+    if not tensor._spec.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
     d = wrap_dim(dim, tensor._spec.ndim)
     n = tensor._spec.shape[d]
     size = int(split_size_or_sections)
@@ -125,40 +163,41 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
     if size == 0 and n:
         raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
-    return tuple(slice_dim(tensor, d, i, i + size) for i in range(0, n, size)) if n else (tensor.narrow(d, 0, 0),)
+    sizes = tuple([min(size, n - at) for at in range(0, n, size)]) if n else (0,)
+    return _split(tensor, (d, sizes))
 
 
 @function()
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts of the given sizes."""
+    if not input._spec.ndim:
+        raise RuntimeError("split_with_sizes expects at least a 1-dimensional tensor")
     d = wrap_dim(dim, input._spec.ndim)
     n = input._spec.shape[d]
-    if sum(split_sizes) != n:
+    sizes = tuple([int(size) for size in split_sizes])
+    if any([size < 0 for size in sizes]):
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(sizes)}"
+        )
+    if sum(sizes) != n:
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got "
-            f"split_sizes={list(split_sizes)}"
+            f"split_sizes={list(sizes)}"
         )
-    out, at = [], 0
-    for size in split_sizes:
-        if size < 0:
-            raise RuntimeError(
-                f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(split_sizes)}"
-            )
-        out.append(input.narrow(d, at, size))
-        at += size
-    return tuple(out)
+    return _split_sizes(input, (d, sizes))
 
 
 @function()
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most ``chunks`` parts of equal size (the last may be smaller)."""
+    if not input._spec.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    n = input._spec.shape[wrap_dim(dim, input._spec.ndim)]
+    d = wrap_dim(dim, input._spec.ndim)
+    n = input._spec.shape[d]
     size = -(-n // chunks)
-    if not size:
-        return tuple(input.narrow(dim, 0, 0) for _ in range(chunks))
-    return split(input, size, dim)
+    return split(input, size, d) if size else _split_sizes(input, (d, (0,) * chunks))
 
 
 @function()
@@ -166,8 +205,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of all positions along a dimension."""
     if not input._spec.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    d = wrap_dim(dim, input._spec.ndim)
-    return tuple(input.select(d, i) for i in range(input._spec.shape[d]))
+    return _unbind(input, (wrap_dim(dim, input._spec.ndim),))
 
 
 # -- repeating ------------------------------------------------------------------------------------------------------------------

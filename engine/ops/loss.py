@@ -308,9 +308,7 @@ def binary_cross_entropy(
             f"ensure they have the same size."
         )
     if y.dtype is not x.dtype:
-        raise RuntimeError(
-            f"Found dtype {scalar_type_name(y.dtype)} but expected {scalar_type_name(x.dtype)}"
-        )
+        raise RuntimeError(f"Found dtype {scalar_type_name(y.dtype)} but expected {scalar_type_name(x.dtype)}")
     if weight is None:
         return _bce(input, target, reduction)
     broadcast_shapes(weight._spec.shape, y.shape)
@@ -344,9 +342,7 @@ def binary_cross_entropy_with_logits(
     """Binary cross entropy of sigmoid(x), computed stably; ``pos_weight`` scales the positive term."""
     reduction = check_reduction(reduction)
     if target._spec.shape != input._spec.shape:
-        raise ValueError(
-            f"Target size ({target._spec.shape}) must be the same as input size ({input._spec.shape})"
-        )
+        raise ValueError(f"Target size ({target._spec.shape}) must be the same as input size ({input._spec.shape})")
     if pos_weight is None:
         if weight is None:
             return _bce_logits(input, target, reduction)

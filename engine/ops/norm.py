@@ -149,9 +149,7 @@ def _backward_grad(ctx: Any, *upstream: Tensor) -> tuple:
 class _Back(Op):
     """Saves what the second derivative reads: g, x and the weight, which is the last operand if there is one."""
 
-    def record(
-        self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None
-    ) -> None:
+    def record(self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None) -> None:
         saves = (0, 1, len(tensors) - 1) if "w" in static[3] else (0, 1)
         super().record(call, tensors, results, static, scalars, saves)
 
@@ -162,9 +160,7 @@ _backward = _Back("norm_backward", _backward_rule, _backward_lower, _backward_gr
 class _Norm(Op):
     """Saves x and the weight, its first parameter if it has one."""
 
-    def record(
-        self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None
-    ) -> None:
+    def record(self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None) -> None:
         saves = (0, 1) if "w" in static[3] else (0,)
         super().record(call, tensors, results, static, scalars, saves)
 
@@ -336,9 +332,7 @@ def _eval_grad(ctx: Any, g: Tensor) -> tuple:
 
 
 class _Eval(Op):
-    def record(
-        self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None
-    ) -> None:
+    def record(self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None) -> None:
         saves = (0, 1, 2, 3) if "w" in static[2] else (1, 2)
         super().record(call, tensors, results, static, scalars, saves)
 

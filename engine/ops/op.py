@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from sys import getrefcount
 from typing import Any
+from weakref import ref
 
 from .. import dtypes
-from ..autograd.function import FillBackward0, GradFn, Saved, edge_of, rebase
+from ..autograd.function import GradFn, edge_of, forward_trace, save_input, save_output, sequence
+from ..autograd.inplace import INFERENCE, MULTI, NO_GRAD, Before, check_inplace, note_view, rebase
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor, make, view
 from ..dtypes import scalar_type_name
@@ -95,14 +97,20 @@ class Op:
         self.differentiable = differentiable
         self.calls: dict[tuple, Call] = {}
         _resolved.add(self.calls)
-        self.grad_class = type(grad_name or f"{camel(name.lstrip('_'))}Backward0", (GradFn,), {"__slots__": ()})
+        self.grad_class = type(
+            grad_name or f"{camel(name.lstrip('_'))}Backward0", (GradFn,), {"op": self, "__module__": "torch.autograd"}
+        )
+        self.saves_all = tuple(sorted({i for k in saves.values() for i in k})) if type(saves) is dict else saves
 
     def __call__(self, tensors: Sequence[Tensor], static: tuple = (), scalars: tuple = ()) -> Any:
         """Apply to tensors (same device), static arguments (hashable) and run-time numbers."""
         specs = tuple([t._spec for t in tensors])
         call = self.calls.get((specs, static))
         if call is None:
-            call = self.resolve(specs, static)
+            if len(specs) > 1 and any([s.device is not specs[0].device for s in specs]):
+                tensors = MIX(tensors)
+                specs = tuple([t._spec for t in tensors])
+            call = self.calls.get((specs, static)) or self.resolve(specs, static)
         out = call.out
         device = specs[0].device if specs else (out[0] if type(out) is tuple else out).device
         graph = device.graph or log_of(device)
@@ -134,43 +142,53 @@ class Op:
         saves: Any = None,
     ) -> None:
         """Note the op for the backward pass (``saves``: other operands to save than declared)."""
-        edges = tuple([edge_of(t) if t._spec.floating else None for t in tensors])
-        fn = self.grad_class(edges, tuple([t._spec for t in results]))
-        fn.op = self
+        fn = _new(self.grad_class)
+        fn.seq = next(sequence)
         fn.call = call
-        fn.static = static
-        fn.scalars = scalars
+        fn.outs = call.outs
+        if scalars:
+            fn.scalars = scalars
+        edges = []
+        for t in tensors:
+            if not t._rg:
+                edges.append(None)
+            elif t._base is None and t._grad_fn is not None:
+                edges.append((t._grad_fn, t._out_nr))
+            else:
+                edges.append(edge_of(t))
+        fn.edges = edges
+        if mode.watch and mode.anomaly:
+            fn.trace = forward_trace()
         if saves is None:
             saves = self.saves
-        if saves:
             if type(saves) is dict:
-                saves = {i for k, e in enumerate(edges) if e is not None for i in saves.get(k, ())}
+                if None in edges:
+                    saves = {i for k, e in enumerate(edges) if e is not None for i in saves.get(k, ())}
+                else:
+                    saves = self.saves_all
+        if saves:
+            saved = [None] * len(edges)
+            versions = [0] * len(edges)
             for i in saves:
-                if tensors[i]._inference:
-                    raise RuntimeError(
-                        "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference "
-                        "mode in computation tracked by autograd. To work around this, you can make a clone to get a "
-                        "normal tensor and use it in autograd, or use `torch.no_grad()` instead of "
-                        "`torch.inference_mode()`."
-                    )
-            fn.saved_in = tuple(
-                [Saved(t, edges[i]) if i in saves else None for i, t in enumerate(tensors)]
-            )
+                t = tensors[i]
+                versions[i] = t._storage.version
+                saved[i] = save_input(t) if t._inference or mode.watch else t
+            fn.saved_in = saved
+            fn.versions = versions
+        differentiable = self.differentiable
         if self.saves_out:
-            saved = []
-            for i, t in enumerate(results):
-                s = None
-                if i in self.saves_out:
-                    s = Saved(t, None, True)
-                    if t._spec.floating and (self.differentiable is None or i in self.differentiable):
-                        s.output_of = i
-                saved.append(s)
-            fn.saved_out = tuple(saved)
+            kept = [None] * len(results)
+            for i in self.saves_out:
+                t = results[i]
+                carries = t._spec.floating and (differentiable is None or i in differentiable)
+                kept[i] = save_output(t, i if carries else None)
+            fn.saved_out = kept
         for i, t in enumerate(results):
-            if t._spec.floating and (self.differentiable is None or i in self.differentiable):
+            if t._spec.floating and (differentiable is None or i in differentiable):
                 t._grad_fn = fn
-                t._out_nr = i
                 t._rg = True
+                if i:
+                    t._out_nr = i
 
     def resolve(self, specs: tuple[Spec, ...], static: tuple) -> Call:
         """Work out everything that depends on descriptions only; kept for the next time."""
@@ -292,7 +310,9 @@ class ViewOp:
         self.rule = rule
         self.derivative = grad
         self.calls: dict[tuple, Call] = {}
-        self.grad_class = type(grad_name or f"{camel(name)}Backward0", (GradFn,), {"__slots__": ()})
+        self.grad_class = type(
+            grad_name or f"{camel(name)}Backward0", (GradFn,), {"op": self, "__module__": "torch.autograd"}
+        )
 
     def __call__(self, x: Tensor, static: tuple = ()) -> Tensor:
         """The view of ``x``."""
@@ -302,32 +322,108 @@ class ViewOp:
             if len(self.calls) > _MAX_CALLS:
                 self.calls.clear()
             call = self.calls[seen, static] = Call(self.name, None, (seen,), self.rule(seen, *static), static)
-        t = _new(Tensor)
-        t._storage = x._storage
+        t = _new(Tensor)  # alias(x, call.out), written out: views are made often
+        storage = t._storage = x._storage
         t._spec = call.out
-        t._base = x if x._base is None else x._base
-        t._seen = x._storage.version
-        if x._inference:
-            t._inference = True
-        if x._rg and mode.grad:
-            fn = self.grad_class((edge_of(x),), (call.out,))
-            fn.op = self
+        t._seen = storage.version
+        base = x._base
+        if base is None:
+            t._base = base = x
+        else:
+            t._base = base
+            t._made = x._made
+        if x._inference or x._aside or not mode.grad:
+            _special(x, t)
+        elif x._rg:
+            fn = _new(self.grad_class)
+            fn.seq = next(sequence)
             fn.call = call
-            fn.static = static
+            fn.outs = call.outs
+            fn.edges = (edge_of(x),)
+            if mode.watch and mode.anomaly:
+                fn.trace = forward_trace()
             t._grad_fn = fn
             t._rg = True
+        elif seen.floating:
+            views = base._views
+            if views is None:
+                base._views = [ref(t)]
+            elif len(views) & 63:
+                views.append(ref(t))
+            else:
+                note_view(base, t)
         return t
 
 
+def _special(x: Tensor, t: Tensor) -> None:
+    """Marks of a view ``t`` of ``x`` made in inference or no_grad mode, or of ``.data``."""
+    if x._aside:
+        t._aside = True
+    if x._inference:
+        t._inference = True
+    elif not mode.grad:
+        t._made = INFERENCE if mode.inference else NO_GRAD
+
+
+def alias(x: Tensor, seen: Spec) -> Tensor:
+    """A view of ``x``, without a record of its own."""
+    t = view(x, seen)
+    t._seen = x._storage.version
+    base = t._base = x if x._base is None else x._base
+    t._made = x._made
+    if x._inference or x._aside or not mode.grad:
+        _special(x, t)
+    elif not base._rg and seen.floating:
+        note_view(base, t)
+    return t
+
+
+class MultiViewOp:
+    """Several views at once under one record (unbind, split); torch forbids changing those in place.
+
+    Args:
+        rule: ``rule(spec, *static) -> list of Spec`` over the same storage.
+        grad: ``grad(ctx, *gs) -> gradient``; gs has None where no gradient arrived.
+    """
+
+    def __init__(self, name: str, rule: Callable[..., list[Spec]], grad: Callable[..., Any], grad_name: str) -> None:
+        self.name = name
+        self.rule = rule
+        self.derivative = grad
+        self.calls: dict[tuple, Call] = {}
+        self.grad_class = type(grad_name, (GradFn,), {"op": self, "__module__": "torch.autograd"})
+
+    def __call__(self, x: Tensor, static: tuple = ()) -> tuple[Tensor, ...]:
+        """The views of ``x``."""
+        seen = x._spec
+        call = self.calls.get((seen, static))
+        if call is None:
+            if len(self.calls) > _MAX_CALLS:
+                self.calls.clear()
+            call = self.calls[seen, static] = Call(self.name, None, (seen,), tuple(self.rule(seen, *static)), static)
+        views = tuple([alias(x, out) for out in call.outs])
+        recording = x._rg and mode.grad
+        if recording:
+            fn = self.grad_class((edge_of(x),), call.outs)
+            fn.call = call
+        for i, t in enumerate(views):
+            if mode.grad:
+                t._made = MULTI
+            if recording:
+                t._grad_fn, t._out_nr, t._rg = fn, i, True
+        return views
+
+
 # -- in place ---------------------------------------------------------------------------------------------------------------
-def assign(x: Tensor, value: Tensor, name: str = "copy_", steal: bool = False) -> Tensor:
+def assign(x: Tensor, value: Tensor, name: str = "copy_", steal: bool = False, checked: bool = False) -> Tensor:
     """Give ``x``, in place, the value (and the record) of ``value``; returns ``x``.
 
-    ``steal``: nobody else holds ``value``, so its node may simply change hands.
+    ``steal``: nobody else holds ``value``, so its node may simply change hands. ``checked``: check_inplace was called.
     Raises RuntimeError for a leaf that requires grad, another shape, or a dtype that cannot be cast.
     """
     seen, new = x._spec, value._spec
-    check_inplace(x, name)
+    if not checked:
+        check_inplace(x, name, value._rg)
     if new.shape != seen.shape:
         raise RuntimeError(
             f"output with shape {list(seen.shape)} doesn't match the broadcast shape {list(new.shape)}"
@@ -347,11 +443,14 @@ def assign(x: Tensor, value: Tensor, name: str = "copy_", steal: bool = False) -
 CAST: Any = None  # set by ops.creation: conversion as a tensor op
 
 
-def put(x: Tensor, value: Tensor, steal: bool = False) -> None:
-    """Move a value of ``x``'s shape and dtype into ``x``'s storage and connect the record."""
+def put(x: Tensor, value: Tensor, steal: bool = False, overwrites: bool = False) -> None:
+    """Move a value of ``x``'s shape and dtype into ``x``'s storage and connect the record.
+
+    ``overwrites``: the value does not come from ``x``'s old one, which thus gets a zero gradient.
+    """
     store(x, value, steal)
     if mode.grad and (x._rg or value._rg):
-        rebase(x, edge_of(value))
+        rebase(x, edge_of(value), overwrites)
 
 
 def store(x: Tensor, value: Tensor, steal: bool = False) -> None:
@@ -376,6 +475,8 @@ def store(x: Tensor, value: Tensor, steal: bool = False) -> None:
     else:
         base = storage.node
         storage.put(graph.add(write_call(base.call.out, seen, new), (base, node)))
+    if x._aside:
+        storage.version -= 1
     if storage.pin is not None:
         graph.flush()
 
@@ -404,29 +505,6 @@ def _dense(s: Spec) -> bool:
             return False
         step *= size
     return True
-
-
-def check_inplace(x: Tensor, name: str) -> None:
-    """Raise what torch raises where an in-place op is not allowed."""
-    if mode.grad and x._rg:
-        if x._grad_fn is None and x._base is None:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        if x._base is not None and x._base._rg and x._base._grad_fn is None:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-    elif mode.grad and x._base is not None and x._base._rg and x._base._grad_fn is None:
-        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-    if x._inference and not mode.inference:
-        raise RuntimeError(
-            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal "
-            "tensor before doing inplace update."
-        )
-    seen = x._spec
-    for size, stride in zip(seen.shape, seen.stride):
-        if stride == 0 and size > 1:
-            raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-                "Please clone() the tensor before performing the operation."
-            )
 
 
 # -- publishing ---------------------------------------------------------------------------------------------------------------
@@ -495,14 +573,34 @@ def inplace_of(call: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     @functools.wraps(call)
     def twin(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if mode.grad and (self._rg or _any_rg(args, kwargs)):
+            return _recorded_twin(call, name, self, args, kwargs)
         check_inplace(self, name)
         value = call(self, *args, **kwargs)
         alone = getrefcount(value) <= 2 and getrefcount(value._storage) <= 2
-        return assign(self, value, name, alone)
+        return assign(self, value, name, alone, True)
 
     twin.__name__ = twin.__qualname__ = name
     twin.__doc__ = f"In-place version of ``{call.__name__}``: the result replaces the content of this tensor."
     return twin
+
+
+def _any_rg(args: tuple, kwargs: dict) -> bool:
+    for a in args:
+        if isinstance(a, Tensor) and a._rg:
+            return True
+    return bool(kwargs) and any(isinstance(a, Tensor) and a._rg for a in kwargs.values())
+
+
+def _recorded_twin(call: Callable[..., Any], name: str, x: Tensor, args: tuple, kwargs: dict) -> Tensor:
+    """In place with a record: computed from the old value set apart, which the derivative may need."""
+    check_inplace(x, name, True)
+    before = Before(x)
+    try:
+        assign(x, call(before.old, *args, **kwargs), name, False, True)
+    finally:
+        before.done()
+    return x
 
 
 def out_of(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -543,8 +641,7 @@ def write_out(target: Tensor, value: Tensor) -> None:
 
 
 RESIZE: Any = None  # set by ops.creation: resize_ as a tensor op
-
-
+MIX: Callable[[Sequence[Tensor]], Sequence[Tensor]] = list  # set by ops.pointwise: operands of several devices brought together
 
 
 def fresh_node(call: Call, inputs: tuple[Node, ...], scalars: tuple, device: Any) -> Node:
@@ -552,4 +649,4 @@ def fresh_node(call: Call, inputs: tuple[Node, ...], scalars: tuple, device: Any
     return (device.graph or log_of(device)).add(call, inputs, scalars)
 
 
-__all__ = ["FillBackward0", "Op", "Out", "Public", "ViewOp", "assign", "function", "registry", "store", "view"]
+__all__ = ["MultiViewOp", "Op", "Out", "Public", "ViewOp", "assign", "check_inplace", "function", "registry", "store", "view"]

@@ -94,35 +94,44 @@ def unary(
     gradcheck: bool = True,
     grad_name: str | None = None,
     doc: str | None = None,
+    holomorphic: bool = True,
 ) -> Callable[[Tensor], Tensor]:
     """Declare an elementwise function of one tensor.
 
     Args:
         lower: ``lower(b, x) -> Ref`` on an operand already in the dtype arithmetic happens in.
         grad: ``grad(g, x, out) -> gradient`` (x or out None when not saved).
-        result: "float" (integers become the default dtype), "same", "bool".
+        holomorphic: ``grad`` multiplies g by f'(x); for complex operands it gets conj(g) and the result is conjugated.
+        result: "float" (integers become the default dtype), "same", "bool", "real" (complex become real).
         allow: kinds of dtype accepted: b bool, i signed, u unsigned, f float, c complex.
     """
 
     def rule(x: Spec) -> Spec:
         check_kind(name, x.dtype, allow)
-        dtype = dtypes.bool if result == "bool" else float_of(x.dtype) if result == "float" else x.dtype
-        return pointwise_spec(dtype, x)
+        return pointwise_spec(result_of(x.dtype), x)
+
+    def result_of(dtype: dtypes.dtype) -> dtypes.dtype:
+        if result == "bool":
+            return dtypes.bool
+        if result == "real" and dtype.is_complex:
+            return dtype.to_real()
+        return float_of(dtype) if result == "float" else dtype
 
     def low(b: Any, x: Ref) -> Ref:
-        dtype = x.dtype
+        dtype = result_of(x.dtype)
         if result == "float":
-            dtype = float_of(dtype)
             x = x.cast(wide(dtype))
-        out = lower(b, compute(x))
-        return out.cast(dtypes.bool if result == "bool" else dtype)
+        return lower(b, compute(x)).cast(dtype)
 
     derivative = None
     if grad is not None:
 
         def derivative(ctx: Any, g: Tensor) -> Any:
             x = ctx.inputs[0] if saves else None
-            return (grad(g, x, ctx.outputs[0] if saves_out else None),)
+            out = ctx.outputs[0] if saves_out else None
+            if holomorphic and g._spec.dtype.is_complex:
+                return (grad(g.conj(), x, out).conj(),)
+            return (grad(g, x, out),)
 
     op = Op(name, rule, low, derivative, saves=saves if grad is not None else (), grad_name=grad_name,
             saves_out=(0,) if saves_out and grad is not None else ())  # fmt: skip
@@ -185,6 +194,7 @@ class Binary:
         result: str,
         allow: str,
         grad_name: str | None,
+        holomorphic: bool = False,
     ) -> None:
         self.name = name
         self.lower = lower
@@ -192,6 +202,7 @@ class Binary:
         self.grad_y = grad_y
         self.result = result
         self.allow = allow
+        self.holomorphic = holomorphic
         derivative = self._derivative if grad_x is not None or grad_y is not None else None
         self.op = Op(
             name, self._rule, self._lower, derivative, saves=saves, saves_out=(0,) if saves_out else (),
@@ -255,6 +266,11 @@ class Binary:
         return out
 
     def _derivative(self, ctx: Any, g: Tensor) -> tuple:
+        if self.holomorphic and g._spec.dtype.is_complex:
+            return tuple([d if d is None else d.conj() for d in self._plain_derivative(ctx, g.conj())])
+        return self._plain_derivative(ctx, g)
+
+    def _plain_derivative(self, ctx: Any, g: Tensor) -> tuple:
         saved = ctx.inputs if ctx.saved_in or ctx.freed else (None, None)
         out = ctx.outputs[0] if self.saves_out else None
         if ctx.static:
@@ -377,6 +393,7 @@ def binary(
     gradcheck: bool = True,
     grad_name: str | None = None,
     doc: str | None = None,
+    holomorphic: bool = False,
 ) -> Binary:
     """Declare an elementwise function of two operands.
 
@@ -385,10 +402,11 @@ def binary(
         grad_x, grad_y: ``grad(g, x, y, out) -> gradient``; a number operand is passed as a number.
         dx, dy: which operands each of them reads: "", "x", "y" or "xy" (saved only when that gradient is wanted).
         result: "promote", "float" or "bool".
+        holomorphic: gradients multiply g by a derivative; conjugated as for ``unary`` where operands are complex.
     """
     where = {"x": 0, "y": 1}
     saves = {0: tuple(where[c] for c in dx), 1: tuple(where[c] for c in dy)}
-    made = Binary(name, lower, grad_x, grad_y, saves, saves_out, result, allow, grad_name)
+    made = Binary(name, lower, grad_x, grad_y, saves, saves_out, result, allow, grad_name, holomorphic)
     if publish:
 
         def call(input: Any, other: Any) -> Tensor:

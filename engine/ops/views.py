@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from .. import dtypes
-from ..autograd.function import AsStridedBackward0, CopySlices
+from ..autograd.inplace import AsStridedBackward0, CopySlices
 from ..autograd.variable import Tensor
 from ..graph.spec import Size, Spec, spec
 from ..graph.view import View, reshape_strides, row_major
@@ -622,6 +622,14 @@ _clear = Op(
 def clear_view(g: Tensor, base: Spec, seen: Spec) -> Tensor:
     """A base's gradient with zeros where the view is."""
     return _clear((g,), (base, seen))
+
+
+_alias = ViewOp("alias", lambda x: x, lambda ctx, g: (g,))
+
+
+def alias_of(x: Tensor) -> Tensor:
+    """A view that shows the same."""
+    return _alias(x)
 
 
 AsStridedBackward0.scatter = staticmethod(scatter_view)

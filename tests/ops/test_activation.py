@@ -67,9 +67,7 @@ def test_derivatives(name):
 
 def test_glu_and_prelu():
     x = np.random.default_rng(0).standard_normal((2, 4, 3))
-    np.testing.assert_allclose(
-        ops.glu(engine.tensor(x), 1).numpy(), x[:, :2] * sigmoid(x[:, 2:]), rtol=1e-12
-    )
+    np.testing.assert_allclose(ops.glu(engine.tensor(x), 1).numpy(), x[:, :2] * sigmoid(x[:, 2:]), rtol=1e-12)
     check_gradients(lambda t: ops.glu(t, 1), x[:1])
     w = np.array([0.1, 0.2, -0.3, 0.4])
     want = np.where(x > 0, x, x * w[None, :, None])

@@ -15,9 +15,7 @@ RNG = np.random.default_rng(11)
 def correlate(x, w, stride, pads, dilation, groups):
     """The defining sum; ``pads``: (before, after) a dimension."""
     x = np.pad(x, [(0, 0), (0, 0), *pads])
-    spatial = [
-        (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], w.shape[2:], stride, dilation)
-    ]
+    spatial = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], w.shape[2:], stride, dilation)]
     out = np.zeros((x.shape[0], w.shape[0], *spatial))
     per_in, per_out = w.shape[1], w.shape[0] // groups
     for o in range(w.shape[0]):

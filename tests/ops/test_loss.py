@@ -118,9 +118,7 @@ def test_class_probabilities():
     rows = -(log_softmax(x) * (y * 0.9 + 0.025) * w).sum(1)
     args = [engine.tensor(v) for v in (x, y, w)]
     np.testing.assert_allclose(ops.cross_entropy(*args, label_smoothing=0.1).item(), rows.mean(), rtol=1e-9)
-    np.testing.assert_allclose(
-        ops.cross_entropy(*args, label_smoothing=0.1, reduction="none").numpy(), rows, rtol=1e-9
-    )
+    np.testing.assert_allclose(ops.cross_entropy(*args, label_smoothing=0.1, reduction="none").numpy(), rows, rtol=1e-9)
     check_gradients(lambda x, y: ops.cross_entropy(x, y), x[:2], y[:2])
 
 
