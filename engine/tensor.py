@@ -205,6 +205,8 @@ for _name, _get in {
     "mH": lambda self: self.adjoint(),
 }.items():
     setattr(Tensor, _name, property(_get))
+for _name, _get in {"real": ops.real, "imag": ops.imag}.items():
+    setattr(Tensor, _name, property(_get, lambda self, value, part=_get: part(self).copy_(value) and None))
 
 
 # -- content on the host --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ shapes of a pattern.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from .. import dtypes
@@ -101,9 +102,11 @@ class _Writer:
             self.params.append("__global int* fault")
             self.args.append(FaultArg())
         text = "\n".join(self.lines)
-        source = f"KATTR __kernel void eng_nest({', '.join(self.params)})\n{{\n{text}\n}}\n"
+        body = f"({', '.join(self.params)})\n{{\n{text}\n}}\n"
+        name = f"eng_nest_{hashlib.blake2b(body.encode(), digest_size=6).hexdigest()}"
+        source = f"KATTR __kernel void {name}{body}"
         work = max(1, self.nest.rows) * max(1, self.nest.row_length) * max(1, len(self.nest.instrs))
-        return Generated("eng_nest", source, self.args, self.global_size, self.local_size, work)
+        return Generated(name, source, self.args, self.global_size, self.local_size, work)
 
     def schedule(self) -> None:
         raise NotImplementedError

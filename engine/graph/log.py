@@ -15,7 +15,7 @@ from ..device import device as Device
 from ..settings import settings
 from .ir import Val
 from .node import Call, Node, Storage, leaf
-from .plan import Plan, lower_log
+from .plan import Packs, Plan, lower_log
 from .provided import Capture
 from .spec import Spec, spec
 
@@ -44,6 +44,7 @@ class DeviceLog:
         self._runtime: opencl.Runtime | None = None
         self._arena: opencl.Buffer | None = None
         self._fault: opencl.Buffer | None = None
+        self._packs = Packs()
         self._uploaded = 0
         self._lock = threading.RLock()  # one thread at a time plans and sets kernel arguments
 
@@ -200,7 +201,7 @@ class DeviceLog:
                 val = b.make("pw", "id", ((val, b.ref(val).view),), val.shape, val.dtype, None, True)
             roots.append(val)
         donate = {i for i in range(len(leaves)) if donatable >> i & 1}
-        plan = self.plans[key] = Plan(self.runtime, roots, donate, self._fault)
+        plan = self.plans[key] = Plan(self.runtime, roots, donate, self._fault, self._packs)
         return plan
 
     def _run(self, plan: Plan, leaves: list[Node], outs: list[Node], scalars: list) -> None:

@@ -24,6 +24,7 @@ from .node import Call
 from .spec import Spec
 from .view import View
 
+_PACK = 24  # kernels in one program: bounds what one compiler error or cache entry concerns
 _MERGE_AFTER = 2  # runs of a plan of tiny kernels before they become one program
 _MERGE_WORK = 60_000  # elements times instructions a launch must save to be worth giving up the other units
 _pack_long = struct.Struct("q").pack
@@ -107,6 +108,27 @@ class HostStep:
             queue.write(buffer, offset, np.ascontiguousarray(dtypes.to_storage(np.asarray(value), dtype)).reshape(-1))
 
 
+class Packs:
+    """Programs of generated kernels: what a plan adds is compiled as one text, as each program costs by itself."""
+
+    def __init__(self) -> None:
+        self._programs: dict[str, str] = {}  # kernel name -> text of the program that has it
+
+    def add(self, kernels: list[codegen.Generated]) -> None:
+        """Put kernels that are in no program yet into a new one."""
+        new = {k.name: k.source for k in kernels if k.name not in self._programs}
+        names = list(new)
+        for at in range(0, len(names), _PACK):
+            part = names[at : at + _PACK]
+            text = "\n".join(new[name] for name in part)
+            program = mathlib.needed(text) + text
+            self._programs.update(dict.fromkeys(part, program))
+
+    def program_of(self, kernel: codegen.Generated) -> str:
+        """The text of the program that has a kernel."""
+        return self._programs[kernel.name]
+
+
 class Plan:
     """Launches for one canonical log.
 
@@ -115,10 +137,16 @@ class Plan:
     """
 
     def __init__(
-        self, runtime: opencl.Runtime, outputs: list[Val], donatable: set[int], fault: opencl.Buffer
+        self,
+        runtime: opencl.Runtime,
+        outputs: list[Val],
+        donatable: set[int],
+        fault: opencl.Buffer,
+        packs: Packs,
     ) -> None:
         self.runtime = runtime
         self.fault = fault
+        self.packs = packs
         self.caps = runtime.caps
         self.runs = 0
         groups = fuse(outputs)
@@ -218,6 +246,7 @@ class Plan:
         """Bind the launches of a library kernel to slots."""
         val = group.native
         attrs: Native = val.attrs
+        self._scratch_end = self.memory.arena_bytes
         where: dict[str, tuple[tuple[int, int, int], int, int]] = {}
         for name, (v, view) in list(zip(attrs.operands, val.args))[attrs.inplace :]:
             place = self.place(self.memory.slots[v])
@@ -239,22 +268,18 @@ class Plan:
         return launches
 
     def _scratch(self, size: int, itemsize: int) -> tuple[tuple[int, int, int], int, int]:
-        offset = -(-self.arena_bytes // 128) * 128
-        self.arena_bytes = offset + size
+        """Memory behind the arena for one group's launches; the next group uses the same again."""
+        offset = -(-self._scratch_end // 128) * 128
+        self._scratch_end = offset + size
+        self.arena_bytes = max(self.arena_bytes, self._scratch_end)
         return (2, 0, offset), offset // itemsize, itemsize
 
     def _build(self, pending: list[Any]) -> list[Any]:
-        programs = []
-        for item in pending:
-            if isinstance(item, codegen.Generated):
-                programs.append((self.source_of(item.source), ()))
-            elif isinstance(item, tuple):
-                programs.append((item[2], item[0].options))
-        self.runtime.programs.build_many(programs)
+        self.packs.add([item for item in pending if isinstance(item, codegen.Generated)])
         steps = []
         for item in pending:
             if isinstance(item, codegen.Generated):
-                steps.append(self._launch(item, self.source_of(item.source)))
+                steps.append(self._launch(item, self.packs.program_of(item)))
             elif isinstance(item, tuple):
                 steps.append(self._library_launch(*item))
             else:

@@ -10,6 +10,7 @@ from . import (
     activation,
     arithmetic,
     attention,
+    complex_numbers,
     contraction,
     conv,
     creation,

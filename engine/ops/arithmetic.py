@@ -299,7 +299,7 @@ rsqrt = unary(
 )
 positive = function("positive")(lambda input: input)
 registry_positive = positive
-isnan = unary("isnan", lambda b, x: b.is_nan(x) if x.dtype.is_floating_point else b.ne(x, x), result="bool", inplace=False)
+isnan = unary("isnan", lambda b, x: b.is_nan(x) if x.dtype.is_floating_point or x.dtype.is_complex else b.ne(x, x), result="bool", inplace=False)
 signbit = unary("signbit", lambda b, x: b.signbit(x), result="bool", inplace=False, allow="biuf")
 bitwise_not = unary("bitwise_not", lambda b, x: ~x, result="same", allow="biu")
 logical_not = unary("logical_not", lambda b, x: b.eq(x, 0), result="bool")

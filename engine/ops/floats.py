@@ -39,6 +39,10 @@ def _class(name: str, of_float: Any, of_other: bool, allow: str = "biufc") -> An
     def lower(b: Any, x: Any) -> Any:
         if x.dtype.is_floating_point:
             return of_float(b, x)
+        if x.dtype.is_complex:
+            real = x.dtype.to_real()
+            parts = of_float(b, b.pw("real", x, dtype=real)), of_float(b, b.pw("imag", x, dtype=real))
+            return parts[0] & parts[1] if of_other else parts[0] | parts[1]
         return b.eq(x, x) if of_other else b.ne(x, x)
 
     return unary(name, lower, result="bool", inplace=False, allow=allow)

@@ -30,6 +30,8 @@ def product_lower(b: Any, x: Any, y: Any) -> Any:
         acc = wide(dtype)
         terms = x.cast(acc).unsqueeze(3) * y.cast(acc).unsqueeze(1)
         return b.sum(terms, [2]).cast(dtype)
+    if dtype.is_complex:
+        return _complex_product(b, x, y)
     x, y = _laid(x), _laid(y)
 
     def calls(caps: Any) -> list:
@@ -39,6 +41,15 @@ def product_lower(b: Any, x: Any, y: Any) -> Any:
 
     native = Native("gemm", ("a", "b"), ("out",), (((batch, m, n), dtype),), calls, reference=np.matmul)
     return b.kernel(native, (x, y), native.outputs)[0]
+
+
+def _complex_product(b: Any, x: Any, y: Any) -> Any:
+    """Four real products."""
+    real = x.dtype.to_real()
+    (xr, xi), (yr, yi) = ((b.pw("real", v, dtype=real), b.pw("imag", v, dtype=real)) for v in (x, y))
+    re = product_lower(b, xr, yr) - product_lower(b, xi, yi)
+    im = product_lower(b, xr, yi) + product_lower(b, xi, yr)
+    return b.pw("complex", re, im, dtype=x.dtype)
 
 
 def _laid(x: Any) -> Any:
@@ -67,13 +78,23 @@ def _c_name(dtype: dtypes.dtype) -> str:
         dtype.name, dtype.name)  # fmt: skip
 
 
+def _turned(x: Tensor) -> Tensor:
+    """Conjugate transpose of the last two dimensions."""
+    out = x.transpose(-2, -1)
+    return out.conj() if x._spec.dtype.is_complex else out
+
+
+def _conj(x: Tensor) -> Tensor:
+    return x.conj() if x._spec.dtype.is_complex else x
+
+
 _bmm = Op(
     "bmm",
     _bmm_rule,
     lambda b, x, y: product_lower(b, x, y),
     lambda ctx, g: (
-        bmm(g, ctx.inputs[1].transpose(1, 2)) if ctx.needs[0] else None,
-        bmm(ctx.inputs[0].transpose(1, 2), g) if ctx.needs[1] else None,
+        bmm(g, _turned(ctx.inputs[1])) if ctx.needs[0] else None,
+        bmm(_turned(ctx.inputs[0]), g) if ctx.needs[1] else None,
     ),
     saves={0: (1,), 1: (0,)},
 )
@@ -82,8 +103,8 @@ _mm = Op(
     lambda x, y: (_same_dtype("mm", x, y), ((x.shape[0], y.shape[1]), x.dtype))[1],
     lambda b, x, y: product_lower(b, x.unsqueeze(0), y.unsqueeze(0)).squeeze(0),
     lambda ctx, g: (
-        mm(g, ctx.inputs[1].t()) if ctx.needs[0] else None,
-        mm(ctx.inputs[0].t(), g) if ctx.needs[1] else None,
+        mm(g, _turned(ctx.inputs[1])) if ctx.needs[0] else None,
+        mm(_turned(ctx.inputs[0]), g) if ctx.needs[1] else None,
     ),
     saves={0: (1,), 1: (0,)},
 )
@@ -133,7 +154,10 @@ _dot = Op(
     "dot",
     lambda x, y: ((), x.dtype),
     lambda b, x, y: b.sum(x.cast(wide(x.dtype)) * y.cast(wide(x.dtype)), [0]).cast(x.dtype),
-    lambda ctx, g: (g * ctx.inputs[1] if ctx.needs[0] else None, g * ctx.inputs[0] if ctx.needs[1] else None),
+    lambda ctx, g: (
+        g * _conj(ctx.inputs[1]) if ctx.needs[0] else None,
+        g * _conj(ctx.inputs[0]) if ctx.needs[1] else None,
+    ),
     saves={0: (1,), 1: (0,)},
 )
 
@@ -255,10 +279,10 @@ def _linear_grad(ctx: Any, g: Tensor) -> tuple:
 def _linear_grad_recorded(ctx: Any, g: Tensor, x: Tensor | None, w: Tensor | None) -> tuple:
     dx = dw = db = None
     if ctx.needs[0]:
-        dx = matmul(g, w)
+        dx = matmul(g, _conj(w))
     n, k = ctx.specs[1].shape
     if ctx.needs[1]:
-        dw = mm(g.reshape(-1, n).t(), x.reshape(-1, k))
+        dw = mm(g.reshape(-1, n).t(), _conj(x).reshape(-1, k))
     if len(ctx.specs) > 2:
         if ctx.needs[2]:
             db = g.sum(tuple(range(g._spec.ndim - 1))) if g._spec.ndim > 1 else g

@@ -102,7 +102,8 @@ def unary(
         lower: ``lower(b, x) -> Ref`` on an operand already in the dtype arithmetic happens in.
         grad: ``grad(g, x, out) -> gradient`` (x or out None when not saved).
         holomorphic: ``grad`` multiplies g by f'(x); for complex operands it gets conj(g) and the result is conjugated.
-        result: "float" (integers become the default dtype), "same", "bool", "real" (complex become real).
+        result: "float" (integers become the default dtype), "same", "bool", "real" (complex become real), "angle"
+            (complex become real, integers the default dtype).
         allow: kinds of dtype accepted: b bool, i signed, u unsigned, f float, c complex.
     """
 
@@ -113,9 +114,9 @@ def unary(
     def result_of(dtype: dtypes.dtype) -> dtypes.dtype:
         if result == "bool":
             return dtypes.bool
-        if result == "real" and dtype.is_complex:
+        if result in ("real", "angle") and dtype.is_complex:
             return dtype.to_real()
-        return float_of(dtype) if result == "float" else dtype
+        return float_of(dtype) if result in ("float", "angle") else dtype
 
     def low(b: Any, x: Ref) -> Ref:
         dtype = result_of(x.dtype)
@@ -230,7 +231,12 @@ class Binary:
         static = args[len(specs) :]
         dtype = self.compute_dtype(specs, static)
         check_kind(self.name, dtype, self.allow)
-        return pointwise_spec(dtypes.bool if self.result == "bool" else dtype, *specs)
+        return pointwise_spec(self._result(dtype), *specs)
+
+    def _result(self, dtype: dtypes.dtype) -> dtypes.dtype:
+        if self.result == "complex":
+            return dtype.to_complex()
+        return dtypes.bool if self.result == "bool" else dtype
 
     def _scalars(self, *args: Any) -> tuple[dtypes.dtype, ...]:
         specs = tuple(a for a in args if type(a) is Spec)
@@ -254,7 +260,7 @@ class Binary:
         if static and static[0] == "r":
             x, y = y, x
         out = self.lower(b, x, y)
-        return out.cast(dtypes.bool if self.result == "bool" else dtype)
+        return out.cast(self._result(dtype))
 
     @staticmethod
     def _categories(refs: list[Ref], static: tuple) -> list:
@@ -401,7 +407,7 @@ def binary(
         lower: ``lower(b, x, y) -> Ref`` on operands already in the common compute dtype.
         grad_x, grad_y: ``grad(g, x, y, out) -> gradient``; a number operand is passed as a number.
         dx, dy: which operands each of them reads: "", "x", "y" or "xy" (saved only when that gradient is wanted).
-        result: "promote", "float" or "bool".
+        result: "promote", "float", "bool" or "complex" (of the promoted real dtype).
         holomorphic: gradients multiply g by a derivative; conjugated as for ``unary`` where operands are complex.
     """
     where = {"x": 0, "y": 1}

@@ -171,7 +171,8 @@ def _prod_grad(ctx: Any, g: Tensor) -> tuple:
     right = CAT([ones, rows.flip(-1)[..., :-1]], -1).cumprod(-1).flip(-1)
     others = (left * right).reshape([seen.shape[d] for d in (*kept, *dims)])
     order = [(*kept, *dims).index(d) for d in range(seen.ndim)]
-    return (g * others.permute(order),)
+    others = others.permute(order)
+    return (g * (others.conj() if seen.dtype.is_complex else others),)
 
 
 CAT: Any = None  # set by join

@@ -550,22 +550,50 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
 
 
 # -- gradients by geometry ------------------------------------------------------------------------------------------------------
-def _span(base: Spec) -> tuple[int, int]:
-    """First element and length of the part of a storage that a view spans."""
-    return base.offset, base.reach() - base.offset
+def _span(base: Spec, seen: Spec) -> tuple[int, int]:
+    """First element and length (of the base's dtype) of the part of a storage that a view spans, in whole elements of
+    either dtype."""
+    start, end = base.offset, base.reach()
+    step = max(1, seen.dtype.itemsize // base.dtype.itemsize)
+    start -= start % step
+    return start, -(-(end - start) // step) * step
+
+
+def _in_unit(b: Any, flat: Any, dtype: dtypes.dtype) -> Any:
+    """A flat value under another dtype of its bytes."""
+    return flat if flat.dtype is dtype else b.bitcast(flat, dtype)
+
+
+def _place(base: Spec, seen: Spec, start: int) -> View:
+    """Where ``seen`` lies in the span of ``base``, in elements of its own dtype."""
+    offset = seen.offset - start * base.dtype.itemsize // seen.dtype.itemsize
+    return View(tuple(seen.shape), seen.stride, offset)
+
+
+def _units(g: Any, base: Spec, seen: Spec) -> tuple[dtypes.dtype, dtypes.dtype]:
+    """dtypes in which gradients of the base and the view lie: their own where these differ in kind, else that of g."""
+    return (g.dtype, g.dtype) if base.dtype is seen.dtype else (base.dtype, seen.dtype)
+
+
+def _flat(b: Any, g: Any, base: Spec, start: int, length: int) -> Any:
+    """The span of a base with its gradient ``g`` in place and zeros in the gaps."""
+    if base.contiguous and base.numel == length:
+        return g.reshape((length,)).contiguous()
+    return b.write(b.const(0, g.dtype, (length,)), g, View(tuple(base.shape), base.stride, base.offset - start))
 
 
 def _scatter_lower(b: Any, g: Any, base: Spec, seen: Spec) -> Any:
     """Zeros of the base's geometry with ``g`` added at the place of the view ``seen``."""
-    start, length = _span(base)
-    zeros = b.const(0, g.dtype, (length,))
-    flat = b.write(zeros, g, View(tuple(seen.shape), seen.stride, seen.offset - start))
-    return flat.as_strided(tuple(base.shape), base.stride, 0)
+    start, length = _span(base, seen)
+    whole, unit = _units(g, base, seen)
+    zeros = b.const(0, unit, (length * whole.itemsize // unit.itemsize,))
+    flat = _in_unit(b, b.write(zeros, g.cast(unit), _place(base, seen, start)), whole)
+    return flat.as_strided(tuple(base.shape), base.stride, base.offset - start)
 
 
 _scatter = Op(
     "view_backward",
-    lambda g, base, seen: (tuple(base.shape), g.dtype),
+    lambda g, base, seen: (tuple(base.shape), _units(g, base, seen)[0]),
     _scatter_lower,
     lambda ctx, h: (gather_view(h, *ctx.static),),
 )
@@ -573,20 +601,34 @@ _scatter = Op(
 
 def _gather_lower(b: Any, g: Any, base: Spec, seen: Spec) -> Any:
     """Part of a gradient of the base's shape that belongs to the view ``seen``."""
-    start, length = _span(base)
-    if base.contiguous:
-        flat = g.reshape((length,))
-    else:
-        zeros = b.const(0, g.dtype, (length,))
-        flat = b.write(zeros, g, View(tuple(base.shape), base.stride, 0))
-    return flat.contiguous().as_strided(tuple(seen.shape), seen.stride, seen.offset - start)
+    start, length = _span(base, seen)
+    whole, unit = _units(g, base, seen)
+    flat = _in_unit(b, _flat(b, g.cast(whole), base, start, length), unit)
+    return flat.as_strided(*_place(base, seen, start))
 
 
 _gather = Op(
     "view_gather",
-    lambda g, base, seen: (tuple(seen.shape), g.dtype),
+    lambda g, base, seen: (tuple(seen.shape), _units(g, base, seen)[1]),
     _gather_lower,
     lambda ctx, h: (scatter_view(h, *ctx.static),),
+)
+
+
+def _clear_lower(b: Any, g: Any, base: Spec, seen: Spec) -> Any:
+    start, length = _span(base, seen)
+    whole, unit = _units(g, base, seen)
+    flat = _in_unit(b, _flat(b, g.cast(whole), base, start, length), unit)
+    zero = b.const(0, unit, tuple(seen.shape))
+    flat = _in_unit(b, b.write(flat, zero, _place(base, seen, start)), whole)
+    return flat.as_strided(tuple(base.shape), base.stride, base.offset - start)
+
+
+_clear = Op(
+    "view_clear",
+    lambda g, base, seen: (tuple(base.shape), _units(g, base, seen)[0]),
+    _clear_lower,
+    lambda ctx, h: (clear_view(h, *ctx.static),),
 )
 
 
@@ -598,25 +640,6 @@ def scatter_view(g: Tensor, base: Spec, seen: Spec) -> Tensor:
 def gather_view(g: Tensor, base: Spec, seen: Spec) -> Tensor:
     """The part of a base's gradient that belongs to a view."""
     return _gather((g,), (base, seen))
-
-
-def _clear_lower(b: Any, g: Any, base: Spec, seen: Spec) -> Any:
-    start, length = _span(base)
-    flat = b.write(b.const(0, g.dtype, (length,)), g, View(tuple(base.shape), base.stride, 0)) if not base.contiguous else (
-        g.reshape((length,)).contiguous()
-    )
-    zero = b.const(0, g.dtype, tuple(seen.shape))
-    return b.write(flat, zero, View(tuple(seen.shape), seen.stride, seen.offset - start)).as_strided(
-        tuple(base.shape), base.stride, 0
-    )
-
-
-_clear = Op(
-    "view_clear",
-    lambda g, base, seen: (tuple(base.shape), g.dtype),
-    _clear_lower,
-    lambda ctx, h: (clear_view(h, *ctx.static),),
-)
 
 
 def clear_view(g: Tensor, base: Spec, seen: Spec) -> Tensor:
