@@ -4,6 +4,10 @@
 // |x| below which f(x) = x for the functions with f'(0) = 1
 #define ENG_TINY_f32 1e-8f
 
+#define ENG_EPSILON_f32 1.19209290e-7f
+
+#define ENG_LEAST_f32 1e-30f
+
 #define ENG_HALF_PI_f32 1.57079637f
 
 #define ENG_HALF_PI_LOW_f32 (-4.37113883e-8f)
@@ -210,11 +214,11 @@ ENG_FN float eng_erfc_scaled_f32(float a) { return eng_erfc_poly_f32((a - 2.0f) 
   (t) * (-0.00801435055f + (t) * (0.00869100851f + (t) * (0.00120670229f + (t) * (-0.00139783957f + \
   (t) * (-0.000347081704f + (t) * (0.000161662885f + (t) * 5.93897853e-5f)))))))))))
 
-// e^(-a^2): the square as a sum of two floats
-ENG_FN float eng_exp_minus_square_f32(float a) {
+// e^(-w a^2) for w = 1 or 1/2: the square as a sum of two floats
+ENG_FN float eng_exp_minus_square_f32(float a, float w) {
   const float b = as_float(as_int(a) & 0x7ffff000), c = a - b, s = a * a;
-  const float lost = (b * b - s) + (2.0f * b * c + c * c), e = eng_exp_f32(-s);
-  return e - e * lost;
+  const float lost = (b * b - s) + (2.0f * b * c + c * c), e = eng_exp_f32(-w * s);
+  return e - e * (w * lost);
 }
 
 // -- powers --------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 #define ENG_TINY_f64 1e-17
 
+#define ENG_EPSILON_f64 2.2204460492503131e-16
+
+#define ENG_LEAST_f64 1e-290
+
 #define ENG_HALF_PI_f64 1.5707963267948966
 
 #define ENG_HALF_PI_LOW_f64 6.123233995736766e-17
@@ -248,11 +252,11 @@ ENG_FN double eng_erf_f64(double x) {
 // e^(a^2) erfc(a) for a >= 0
 ENG_FN double eng_erfc_scaled_f64(double a) { return eng_erfc_poly_f64((a - 3.75) / (a + 3.75)) / (1.0 + 2.0 * a); }
 
-// e^(-a^2): the square as a sum of two numbers
-ENG_FN double eng_exp_minus_square_f64(double a) {
+// e^(-w a^2) for w = 1 or 1/2: the square as a sum of two numbers
+ENG_FN double eng_exp_minus_square_f64(double a, double w) {
   const double b = as_double(as_long(a) & (long)0xfffffffff8000000UL), c = a - b, s = a * a;
-  const double lost = (b * b - s) + (2.0 * b * c + c * c), e = eng_exp_f64(-s);
-  return e - e * lost;
+  const double lost = (b * b - s) + (2.0 * b * c + c * c), e = eng_exp_f64(-w * s);
+  return e - e * (w * lost);
 }
 
 // -- powers --------------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ KATTR __kernel void eng_recurrence(__global T* out, long out_o, __global const T
     A y = 0;
     for (long i = 0; i < n; i++) {
       const long at = base + (REVERSE ? n - 1 - i : i) * inner;
-      y = (A)LOAD(a[a_o + at]) * y + (A)LOAD(b[b_o + at]);
+      y = TIMES((A)LOAD(a[a_o + at]), y) + (A)LOAD(b[b_o + at]);
       out[out_o + at] = SAVE(y);
     }
   }

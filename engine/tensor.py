@@ -12,7 +12,7 @@ from . import dtypes, formatting, ops
 from . import layout as layouts
 from .autograd.backward import backward as run_backward
 from .autograd.backward import Ops
-from .autograd.function import AccumulateGrad, GradFn, current_grad_fn, edge_of
+from .autograd.records import AccumulateGrad, GradFn, current_grad_fn, edge_of
 from .autograd.hooks import RemovableHandle
 from .autograd.inplace import retain
 from .autograd.mode import mode
@@ -267,9 +267,10 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     raw = log(self).host_view(self._storage.node) if self._storage.dtype is seen.dtype and seen.numel else None
     if raw is None:
         return values_of(self)
-    self._storage.pin = self._storage.node.buffer
-    self._storage.host_fresh = False
     array = raw[seen.offset :]
+    seen_by_host = weakref.ref(array)
+    self._storage.pin_to(self._storage.node.buffer, lambda: seen_by_host() is not None)
+    self._storage.host_fresh = False
     steps = tuple(s * seen.dtype.itemsize for s in seen.stride)
     return np.lib.stride_tricks.as_strided(array, tuple(seen.shape), steps)
 

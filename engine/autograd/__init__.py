@@ -1,8 +1,8 @@
 """Automatic differentiation: grad modes, recording, the backward pass."""
 
-from . import function
+from . import anomaly_mode, function, grad_mode, graph
 from .backward import backward, grad
-from .custom import Function, once_differentiable
+from .custom import Function
 from .legacy import Variable
 from .mode import (
     detect_anomaly,
@@ -36,7 +36,3 @@ __all__ = [
     "set_grad_enabled",
     "set_multithreading_enabled",
 ]
-
-# torch.autograd.function has both the records and the base class of functions written by the user
-function.Function = Function
-function.once_differentiable = once_differentiable

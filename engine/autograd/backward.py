@@ -10,7 +10,7 @@ from typing import Any
 
 from ..graph.provided import Capture
 from .edges import GradientEdge
-from .function import AccumulateGrad, GradFn, edge_of
+from .records import AccumulateGrad, GradFn, edge_of
 from .inplace import retain
 from .mode import mode
 from .variable import Tensor, view
@@ -65,6 +65,8 @@ class _Pass:
         self.found: list[Tensor | None] = [None] * (len(targets) if targets else 0)
         self.useful: set[GradFn] | None = None
         self.callbacks: list[Any] = []
+        self.starts: list[GradFn] = []
+        self.reached: dict[GradFn, int] = {}
 
     def run(self, roots: Sequence) -> list[Tensor | None]:
         """The pass itself; returns the gradients of the targets."""
@@ -78,8 +80,9 @@ class _Pass:
         return self.found
 
     def _run(self, roots: Sequence) -> None:
-        starts = [fn for (fn, _), _ in roots]
+        starts = self.starts = [fn for (fn, _), _ in roots]
         waiting = self._dependencies(starts)
+        self.reached = waiting
         if self.targets is not None:
             self._mark_useful(starts)
         heap: list[tuple[int, int, GradFn]] = []
@@ -121,6 +124,10 @@ class _Pass:
                 if left == 0:
                     heapq.heappush(heap, (-nxt.seq, id(nxt), nxt))
             results = grad = slots = None  # a gradient still named here would look shared to accumulate()
+
+    def will_run(self, fn: GradFn) -> bool:
+        """Whether this pass gives ``fn`` a gradient (as far as the graph's shape tells)."""
+        return (fn in self.reached or fn in self.starts) and (self.useful is None or fn in self.useful)
 
     @staticmethod
     def _dependencies(roots: list[GradFn]) -> dict[GradFn, int]:
@@ -202,6 +209,8 @@ class _Pass:
             results = _traced(fn, slots)
         else:
             results = fn.apply(tuple(slots))
+        if fn.unpacked is not None:
+            fn.unpacked = None
         if type(results) is not tuple:
             results = tuple(results) if isinstance(results, (tuple, list)) else (results,)
         results = _fit(fn, results)
@@ -276,9 +285,7 @@ def run_hooks(hooks: dict, grad: Tensor) -> Tensor:
             if not isinstance(changed, Tensor):
                 raise TypeError(f"hook's return value must be None or a Tensor, not {type(changed).__name__}")
             if changed._spec.shape != grad._spec.shape:
-                raise RuntimeError(
-                    f"hook '{getattr(hook, '__name__', repr(hook))}' has changed the size of value"
-                )
+                raise RuntimeError(f"hook '{getattr(hook, '__name__', repr(hook))}' has changed the size of value")
             grad = changed
     return grad
 

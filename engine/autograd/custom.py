@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .backward import Ops
-from .function import FREED, GradFn, connected, edge_of, restore_input, restore_output, save_input, save_output
+from .records import FREED, GradFn, connected, edge_of, restore_input, restore_output, save_input, save_output
 from .inplace import CUSTOM, rebase
 from .mode import mode, no_grad
 from .variable import Tensor, view
@@ -189,7 +189,9 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
     @staticmethod
     def vjp(ctx: Any, *grad_outputs: Any) -> Any:
         """Another name of backward."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function."
+        )
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
@@ -324,7 +326,9 @@ def _save(ctx: BackwardCFunction, made: dict[int, tuple[Tensor, int]], inputs: s
             saved.append(None)
             continue
         if not isinstance(t, Tensor):
-            raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}")
+            raise TypeError(
+                f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__}"
+            )
         found = made.get(id(t))
         if found is None or (id(t) in inputs and id(t) not in dirty):
             saved.append((False, save_input(t), t._storage.version, edge_of(t)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .function import GradFn, edge_of
+from .records import GradFn, edge_of
 from .variable import Tensor
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..graph.node import Storage
 from ..graph.spec import Spec
-from . import function
-from .function import GradFn, edge_of
+from . import records
+from .records import GradFn, edge_of
 from .mode import mode
 from .variable import Tensor
 
@@ -139,7 +139,7 @@ def _review(t: Tensor) -> GradFn:
     return fn
 
 
-function.REVIEW = _review
+records.REVIEW = _review
 
 
 def note_view(base: Tensor, t: Tensor) -> None:
@@ -191,12 +191,18 @@ def _check_record(x: Tensor, base: Tensor | None) -> None:
 
 
 def _refuse(x: Tensor, made: str) -> None:
-    fn = function.current_grad_fn(x)
-    what = f"Output {x._out_nr} of {fn.name()} is a view and" if fn is not None else "A view was created in no_grad mode and"
+    fn = records.current_grad_fn(x)
+    what = (
+        f"Output {x._out_nr} of {fn.name()} is a view and"
+        if fn is not None
+        else "A view was created in no_grad mode and"
+    )
     if made == NO_GRAD:
         if fn is None:
             raise RuntimeError(f"{what} is being modified inplace with grad mode enabled.{_TRACKED}")
-        raise RuntimeError(f"{what} is being modified inplace. This view was created inside a no_grad context.{_TRACKED}")
+        raise RuntimeError(
+            f"{what} is being modified inplace. This view was created inside a no_grad context.{_TRACKED}"
+        )
     if made == INFERENCE:
         raise RuntimeError(
             f"{what} is being modified inplace. This view was created in inference mode and is being modified inplace in "

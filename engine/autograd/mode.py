@@ -248,3 +248,37 @@ def is_anomaly_enabled() -> bool:
 def is_anomaly_check_nan_enabled() -> bool:
     """Whether anomaly mode looks for NaN."""
     return mode.anomaly_check_nan
+
+
+class force_original_view_tracking(_Decorator):
+    """Accepted for compatibility: views are always tracked by geometry."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+
+    def clone(self) -> force_original_view_tracking:
+        return force_original_view_tracking(self.mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+class unsafe_preserve_version_counter(_Decorator):
+    """In-place changes of ``tensors`` inside do not count: backward will not notice them."""
+
+    def __init__(self, tensors: Any) -> None:
+        self.tensors = tuple(tensors) if isinstance(tensors, (tuple, list)) else (tensors,)
+        self._versions: list[int] = []
+
+    def clone(self) -> unsafe_preserve_version_counter:
+        return unsafe_preserve_version_counter(self.tensors)
+
+    def __enter__(self) -> None:
+        self._versions = [t._storage.version for t in self.tensors]
+
+    def __exit__(self, *exc: object) -> None:
+        for t, version in zip(self.tensors, self._versions):
+            t._storage.version = version

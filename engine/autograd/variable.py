@@ -9,7 +9,7 @@ from ..graph.node import Node, Storage
 from ..graph.spec import Spec
 
 if TYPE_CHECKING:
-    from .function import GradFn
+    from .records import GradFn
 
 _new = object.__new__
 

@@ -360,8 +360,10 @@ class Builder:
 
     def write(self, base: Ref, value: Ref, view: View) -> Ref:
         """The flat ``base`` with ``value`` (of the view's shape) stored through ``view``."""
-        value = value.expand(view.shape)
         base = base.contiguous()
+        if 0 in view.shape:
+            return base.reshape((base.size,))
+        value = value.expand(view.shape)
         args = ((base.val, View((base.val.size,), (1,), 0)), (value.val, value.view))
         return self.ref(self.make("write", "", args, (base.val.size,), base.dtype, view))
 

@@ -60,12 +60,29 @@ class DeviceLog:
     # -- making nodes -----------------------------------------------------------------------------------------------
     def add(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> Node:
         """A pending node."""
+        for x in inputs:
+            if x.shared:
+                inputs = tuple([self._snapshot(x) if x.shared else x for x in inputs])
+                break
         node = Node(call, inputs, scalars)
         entries = self.entries
         entries.append(node)
         if len(entries) > _MAX_NODES and self.recording is None and call.lower is not None:
             self.flush_later()
         return node
+
+    def _snapshot(self, node: Node) -> Node:
+        """The present content of memory shared with the host: an op sees what is there when it is called."""
+        storage = node.owner() if node.owner is not None else None
+        if storage is not None and storage.node is node and not storage.still_shared():
+            node.shared = False
+            return node
+        if self.recording is not None:
+            return node
+        if storage is None or storage.version:  # kernels may have written there
+            self.runtime.queue.finish()
+        raw = node.buffer.host_array()
+        return self.from_array(raw[: node.size * node.dtype.itemsize].view(node.dtype.numpy), node.dtype)
 
     def flush_later(self) -> None:
         """Run what is pending before the newest node, whose storage does not exist yet."""
@@ -218,9 +235,16 @@ class DeviceLog:
     def _to_pin(self, node: Node, storage: Storage) -> None:
         """Bring a new value into the memory that NumPy shares."""
         pinned = storage.pin
+        node.shared = True
         if node.buffer is not pinned:
             self.runtime.queue.copy(node.buffer, 0, pinned, 0, node.size * node.dtype.itemsize)
             node.buffer = pinned
+
+    def settle(self, storage: Storage) -> None:
+        """After an in-place change of shared memory: the host must see it at once."""
+        if storage.still_shared() and self.recording is None:
+            self.flush()
+            self.runtime.queue.finish()
 
     def arena(self, nbytes: int) -> opencl.Buffer | None:
         """Memory for temporaries, shared by all plans: the queue runs them one after another."""

@@ -57,7 +57,7 @@ class Call:
 class Node:
     """The value of a flat buffer. ``owner`` is a weak reference to the storage that holds it, or None."""
 
-    __slots__ = ("call", "inputs", "scalars", "buffer", "error", "owner", "pos")
+    __slots__ = ("call", "inputs", "scalars", "buffer", "error", "owner", "pos", "shared")
 
     def __init__(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> None:
         self.call = call
@@ -65,6 +65,7 @@ class Node:
         self.scalars = scalars
         self.buffer: opencl.Buffer | None = None
         self.error: BaseException | None = None
+        self.shared = False  # the buffer is memory that the program may change behind our back
         self.owner: weakref.ref[Storage] | None = None
 
     @property
@@ -81,12 +82,13 @@ class Node:
 class Storage:
     """Memory that tensors view: the current node and a count of in-place changes."""
 
-    __slots__ = ("node", "version", "pin", "host_fresh", "__weakref__")
+    __slots__ = ("node", "version", "pin", "watch", "host_fresh", "__weakref__")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.version = 0
         self.pin: Any = None
+        self.watch: Callable[[], bool] | None = None
         self.host_fresh = False
         node.owner = weakref.ref(self)
 
@@ -95,6 +97,19 @@ class Storage:
         self.node = node
         node.owner = weakref.ref(self)
         self.version += 1
+
+    def pin_to(self, buffer: Any, watch: Callable[[], bool]) -> None:
+        """Share memory with the host from now on, as long as ``watch()`` says that somebody there can see it."""
+        self.pin = buffer
+        self.watch = watch
+        self.node.shared = True
+
+    def still_shared(self) -> bool:
+        """Whether the host still sees the memory; if not, the storage is an ordinary one again."""
+        if self.pin is not None and self.watch is not None and not self.watch():
+            self.pin = None
+            self.watch = None
+        return self.pin is not None
 
     @staticmethod
     def reference(storage: Storage) -> weakref.ref[Storage]:

@@ -138,9 +138,10 @@ for _name, _cost in {
     "sin": 10, "cos": 10, "tan": 16, "asin": 12, "acos": 12, "atan": 12, "sinh": 12, "cosh": 12, "tanh": 10,
     "asinh": 14, "acosh": 14, "atanh": 14, "erf": 10, "erfc": 14, "erfinv": 20, "lgamma": 30, "digamma": 30,
     "floor": 1, "ceil": 1, "trunc": 1, "round": 1, "sigmoid": 10, "i0": 20, "i0e": 20, "i1": 20, "i1e": 20,
-    "erfcx": 30, "ndtri": 30, "log_ndtr": 30, "bessel_j0": 30, "bessel_j1": 30, "bessel_y0": 30, "bessel_y1": 30,
+    "erfcx": 30, "ndtr": 20, "ndtri": 30, "log_ndtr": 30, "bessel_j0": 30, "bessel_j1": 30, "bessel_y0": 30, "bessel_y1": 30,
     "modified_bessel_k0": 30, "modified_bessel_k1": 30, "scaled_modified_bessel_k0": 30,
-    "scaled_modified_bessel_k1": 30, "spherical_bessel_j0": 30, "airy_ai": 40,
+    "scaled_modified_bessel_k1": 30, "spherical_bessel_j0": 30, "airy_ai": 40, "modified_bessel_i0": 20,
+    "modified_bessel_i1": 20,
 }.items():  # fmt: skip
     define(_name, f=f"eng_{_name}_{{t}}({{0}})", cost=_cost)
 for _name in (
@@ -148,7 +149,10 @@ for _name in (
     "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "sigmoid",
 ):  # fmt: skip
     _TABLE[_name].forms["c"] = f"eng_{_name}_{{t}}({{0}})"
-for _name, _cost in {"pow": 20, "atan2": 16, "hypot": 8, "igamma": 60, "igammac": 60, "zeta": 60}.items():
+for _name, _cost in ({"pow": 20, "atan2": 16, "hypot": 8, "igamma": 60, "igammac": 60, "zeta": 60} | dict.fromkeys([
+    "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w",
+    "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p",
+], 40)).items():
     define(_name, f=f"eng_{_name}_{{t}}({{0}}, {{1}})", cost=_cost)
 define("pow_int", i="eng_powi({T}, {0}, {1})", u="eng_powi({T}, {0}, {1})", cost=20)
 define("gcd", i="eng_gcd({T}, {0}, {1})", u="eng_gcd({T}, {0}, {1})", cost=40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, prod
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -188,9 +189,16 @@ def share_array(array: np.ndarray, device: Any = None) -> Tensor:
         return from_array(array, dtype, where)
     node = leaf(buffer, dtype, where, flat.size)
     t = make(node, spec(dtype, where, array.shape, strides, offset))
-    t._storage.pin = buffer
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    foreign = owner.base is not None
+    t._storage.pin_to(buffer, lambda: foreign or getrefcount(owner) > _OWN_REFERENCES)
     t._storage.host_fresh = True
     return t
+
+
+_OWN_REFERENCES = 3  # to an array that only its buffer still holds: the buffer's view, the watch and getrefcount's own
 
 
 def _flat_window(array: np.ndarray) -> tuple[np.ndarray | None, tuple[int, ...], int]:

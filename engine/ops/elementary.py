@@ -10,6 +10,11 @@ from ..graph.scalar import lookup
 from .pointwise import binary, unary
 
 
+def _acosh_slope(x: Tensor) -> Tensor:
+    """1 / sqrt(x^2 - 1); in the complex plane as two roots, which have the branch cut of acosh."""
+    return (x - 1).rsqrt() * (x + 1).rsqrt() if x._spec.dtype.is_complex else (x * x - 1).rsqrt()
+
+
 def _fn(name: str, grad: Any, *, saves_out: bool = False, **more: Any) -> Any:
     return unary(
         name, lambda b, x: b.pw(name, x), grad, saves=() if saves_out else (0,), saves_out=saves_out,
@@ -33,7 +38,7 @@ atan = _fn("atan", lambda g, x, out: g / (x * x + 1), aliases=("arctan",))
 sinh = _fn("sinh", lambda g, x, out: g * x.cosh())
 cosh = _fn("cosh", lambda g, x, out: g * x.sinh())
 asinh = _fn("asinh", lambda g, x, out: g * (x * x + 1).rsqrt(), aliases=("arcsinh",))
-acosh = _fn("acosh", lambda g, x, out: g * (x * x - 1).rsqrt(), aliases=("arccosh",))
+acosh = _fn("acosh", lambda g, x, out: g * _acosh_slope(x), aliases=("arccosh",))
 atanh = _fn("atanh", lambda g, x, out: g / (1 - x * x), aliases=("arctanh",))
 erf = _fn("erf", lambda g, x, out: g * ((-x * x).exp() * (2 / math.sqrt(math.pi))), special=True)
 erfc = _fn("erfc", lambda g, x, out: g * ((-x * x).exp() * (-2 / math.sqrt(math.pi))), special=True)

@@ -74,8 +74,8 @@ def _forward_grad(ctx: Any, g: Tensor, *_: Any) -> tuple:
 
 def _backward_rule(g: Spec, x: Spec, *args: Any) -> list:
     *_, shape, dims, wshape, has, eps, centre, needs = args
-    size = (prod(wshape),)
-    return [(tuple(x.shape) if i == 0 else size, x.dtype) for i, n in enumerate(needs) if n]
+    params = ((prod(wshape),), wide(x.dtype))
+    return [(tuple(x.shape), x.dtype) if i == 0 else params for i, n in enumerate(needs) if n]
 
 
 def _backward_lower(b: Any, g: Any, x: Any, *args: Any) -> Any:
@@ -97,7 +97,7 @@ def _backward_lower(b: Any, g: Any, x: Any, *args: Any) -> Any:
         if wanted:
             terms = g * xhat if kind == "w" else g
             over = [d for d in range(len(shape)) if wshape[d] == 1 and shape[d] != 1]
-            outs.append(b.sum(terms, over, True).cast(x.dtype).reshape((prod(wshape),)))
+            outs.append(b.sum(terms, over, True).reshape((prod(wshape),)))
     return outs
 
 
@@ -182,8 +182,8 @@ def _apply(
 
 def _check_same(name: str, x: Spec, *params: Tensor | None) -> None:
     check_kind(name, x.dtype, "f")
-    for p in params:
-        if p is not None and p._spec.dtype is not x.dtype:
+    for p in params:  # 16-bit inputs may have float32 parameters
+        if p is not None and p._spec.dtype is not x.dtype and p._spec.dtype is not wide(x.dtype):
             raise RuntimeError(
                 f"expected scalar type {scalar_type_name(x.dtype)} but found {scalar_type_name(p._spec.dtype)}"
             )
@@ -414,24 +414,17 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise RuntimeError("running_mean and running_var must be defined in evaluation mode")
         return _evaluate(input, weight, bias, running_mean, running_var, shape, (1, channels, 1), float(eps))
-    check_kind("batch_norm", x.dtype, "f")
-    params = _cast_params(x, weight, bias)
-    y, mean, _, var = _apply(_batch_norm, input, *params, shape, (0, 2), (1, channels, 1), float(eps))
+    _check_same("batch_norm", x, weight, bias)
+    y, mean, _, var = _apply(_batch_norm, input, weight, bias, shape, (0, 2), (1, channels, 1), float(eps))
     _update(running_mean, running_var, mean, var, momentum, shape[0] * shape[2])
     return y
-
-
-def _cast_params(x: Spec, *params: Tensor | None) -> tuple:
-    """float32 parameters of a 16-bit input, in its dtype."""
-    return tuple(p if p is None or p._spec.dtype is x.dtype else p.to(x.dtype) for p in params)
 
 
 def _evaluate(
     input: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, shape: Shape, wshape: Shape,
     eps: float,
 ) -> Tensor:  # fmt: skip
-    check_kind("batch_norm", input._spec.dtype, "f")
-    weight, bias = _cast_params(input._spec, weight, bias)
+    _check_same("batch_norm", input._spec, weight, bias)
     has = ("w" if weight is not None else "") + ("b" if bias is not None else "")
     operands = [t for t in (input, mean, var, weight, bias) if t is not None]
     return _batch_norm_eval(operands, (shape, wshape, has, eps))
@@ -460,8 +453,7 @@ def instance_norm(
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
         return _evaluate(input, weight, bias, running_mean, running_var, shape, (1, channels, 1), float(eps))
-    check_kind("batch_norm", x.dtype, "f")
-    params = _cast_params(x, weight, bias)
-    y, mean, _, var = _apply(_batch_norm, input, *params, shape, (2,), (1, channels, 1), float(eps))
+    _check_same("batch_norm", x, weight, bias)
+    y, mean, _, var = _apply(_batch_norm, input, weight, bias, shape, (2,), (1, channels, 1), float(eps))
     _update(running_mean, running_var, mean, var, momentum, shape[2])
     return y

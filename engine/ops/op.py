@@ -15,7 +15,7 @@ from typing import Any
 from weakref import ref
 
 from .. import dtypes
-from ..autograd.function import GradFn, edge_of, forward_trace, save_input, save_output, sequence
+from ..autograd.records import GradFn, edge_of, forward_trace, save_input, save_output, sequence
 from ..autograd.inplace import INFERENCE, MULTI, NO_GRAD, Before, check_inplace, note_view, rebase
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor, make, view
@@ -478,7 +478,7 @@ def store(x: Tensor, value: Tensor, steal: bool = False) -> None:
     if x._aside:
         storage.version -= 1
     if storage.pin is not None:
-        graph.flush()
+        graph.settle(storage)
 
 
 _alias_calls: dict[Spec, Call] = {}

@@ -11,7 +11,7 @@ from ..graph.codegen import storage
 from ..graph.library import reference
 from ..graph.library.call import Int, KernelCall, Operand, Scratch
 from ..graph.native import Native
-from ..graph.scalar import c_type
+from ..graph.scalar import c_type, short_name
 from ..graph.spec import Spec
 from .creation import FULL
 from .indexing import load_save
@@ -50,8 +50,11 @@ def scan(b: Any, x: Any, dim: int, how: str, reverse: bool = False) -> Any:
             acc = "int"
         short = {"float": "f32", "double": "f64"}.get(acc, "")
         step = _STEPS[how].format(t=short)
+        start = {"sum": "0", "prod": "1"}.get(how, f"(({acc})(-INFINITY))")
+        if dtype.is_complex and how == "prod":
+            step, start = f"eng_cmul_{short_name(dtype)}((acc),(x))", f"(({acc})(1,0))"
         options = _options(
-            dtype, acc, KIND=0, START={"sum": 0, "prod": 1}.get(how, f"(({acc})(-INFINITY))"), REVERSE=int(reverse),
+            dtype, acc, KIND=0, START=start, REVERSE=int(reverse),
             WIDTH=_WIDTH,
             **{"STEP(acc,x)": step, "JOIN(acc,x)": step},
         )  # fmt: skip
@@ -121,6 +124,7 @@ def _shifted(x: Tensor, dim: int, by: int, fill: float) -> Tensor:
 def _cumprod_grad(ctx: Any, g: Tensor) -> Tensor:
     """(product before k) r_k with r_k = g_k + x_{k+1} r_{k+1}: no division, so zeros need no care."""
     x = ctx.inputs[0].to(g._spec.dtype)
+    x = x.conj() if x._spec.dtype.is_complex else x
     dim = ctx.static[0]
     if not x._spec.ndim or not x._spec.numel:
         return g
@@ -138,7 +142,8 @@ def _recurrence_lower(b: Any, a: Any, c: Any, dim: int, reverse: bool) -> Any:
         acc = "double" if dtype is dtypes.float32 and caps.fp64 else c_type(dtype)
         groups, block = _lines(caps, outer * inner, n)
         args = (Operand("out"), Operand("a"), Operand("b"), Int(n), Int(inner), Int(outer * inner), Int(block))
-        options = _options(dtype, acc, KIND=2, REVERSE=int(reverse))
+        times = f"eng_cmul_{short_name(dtype)}((a),(b))" if dtype.is_complex else "((a)*(b))"
+        options = _options(dtype, acc, KIND=2, REVERSE=int(reverse), **{"TIMES(a,b)": times})
         return [KernelCall("scan.cl", "eng_recurrence", (groups,), (1,), args, options)]
 
     native = Native(
@@ -151,6 +156,8 @@ def _recurrence_lower(b: Any, a: Any, c: Any, dim: int, reverse: bool) -> Any:
 def _recurrence_grad(ctx: Any, h: Tensor) -> tuple:
     """The adjoint of a linear recurrence is one in the other direction."""
     a, y = ctx.inputs[0], ctx.outputs[0]
+    if a._spec.dtype.is_complex:
+        a, y = a.conj(), y.conj()
     dim, reverse = ctx.static
     s = _recurrence((_shifted(a, dim, 1 if reverse else -1, 0), h), (dim, not reverse))
     return s * _shifted(y, dim, -1 if reverse else 1, 0), s

@@ -13,6 +13,7 @@ from typing import Any
 from ..amp.state import autocast_state
 from ..autograd.backward import backward as run_backward
 from ..autograd.custom import Function
+from ..autograd.graph import saved_tensors_hooks
 from ..autograd.mode import enable_grad, mode, no_grad
 from ..nn.modules.container import Sequential
 from ..random import get_rng_state, set_rng_state
@@ -68,15 +69,6 @@ class _Surroundings:
                 set_rng_state(rng)
 
 
-@contextlib.contextmanager
-def _hooks(pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> Iterator[None]:
-    mode.saved_hooks.append((pack, unpack))
-    try:
-        yield
-    finally:
-        mode.saved_hooks.pop()
-
-
 class _Frame:
     """One checkpointed call. Saved values are numbered in order; the first one asked for recomputes them all."""
 
@@ -110,7 +102,7 @@ class _Frame:
                 found[len(found)] = t.detach()
             return t
 
-        with enable_grad(), self.surroundings.restored(), self.context, _hooks(keep, lambda t: t):
+        with enable_grad(), self.surroundings.restored(), self.context, saved_tensors_hooks(keep, lambda t: t):
             self.run()
         if len(found) != self.count:
             raise CheckpointError(
@@ -195,7 +187,7 @@ def checkpoint(
         with first:
             return function(*args, **kwargs)
     frame = _Frame(lambda: function(*args, **kwargs), preserve_rng_state, again)
-    with first, _hooks(frame.pack, frame.unpack):
+    with first, saved_tensors_hooks(frame.pack, frame.unpack):
         return function(*args, **kwargs)
 
 

@@ -1,5 +1,5 @@
 """torch.utils.hooks: the handle that registering a hook returns."""
 
-from ..autograd.function import RemovableHandle
+from ..autograd.hooks import RemovableHandle
 
 __all__ = ["RemovableHandle"]
