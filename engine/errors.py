@@ -29,3 +29,7 @@ class BuildError(DeviceError):
 
 class OutOfMemoryError(RuntimeError):
     """A device allocation failed even after the cached blocks were given back."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix is singular, not positive-definite, or an iteration did not converge."""

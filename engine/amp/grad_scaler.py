@@ -16,7 +16,7 @@ from ..dtypes import float16, float32, int32
 from ..optim import Optimizer
 from ..optim.state import HostScalar
 from ..tensor import Tensor
-from .autocast import has_device
+from .regions import has_device
 
 __all__ = ["GradScaler", "OptState"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..dtypes import bfloat16, float16
-from .autocast import autocast, custom_bwd, custom_fwd
+from .regions import autocast, custom_bwd, custom_fwd
 from .grad_scaler import GradScaler
 
 

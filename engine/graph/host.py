@@ -17,7 +17,7 @@ from .. import dtypes
 from ..device import default
 from ..device import device as Device
 from .ir import Builder, Val
-from .node import Call, Node, leaf
+from .node import Call, Node, Storage, leaf
 from .plan import see
 from .view import View
 
@@ -220,8 +220,22 @@ class HostLog:
         self.runtime = SimpleNamespace(caps=caps, memory=SimpleNamespace(wrap=HostBuffer), queue=None)
 
     def add(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> Node:
-        """A node, computed when it is read."""
-        return Node(call, inputs, scalars)
+        """A node, computed when it is read (at once if it reads memory that the program may change)."""
+        node = Node(call, inputs, scalars)
+        if any(x.shared for x in inputs):
+            for needed in _order(node):
+                self._compute(needed)
+        return node
+
+    def settle(self, storage: Storage) -> None:
+        """Bring a storage's new value into the memory that NumPy shares."""
+        if storage.still_shared():
+            node = storage.node
+            computed = self.realize(node)
+            if computed is not storage.pin:
+                storage.pin.array[...] = computed.array
+                node.buffer = storage.pin
+            node.shared = True
 
     def from_array(self, array: np.ndarray, dtype: dtypes.dtype) -> Node:
         """A realized node with a copy of an array."""

@@ -62,7 +62,7 @@ class Runtime:
         except cl.Error as error:
             raise translate(error, "opening the device", self.caps.name) from error
         self.queue = Queue(self.context, device, self.caps.name)
-        visible = probe_host_visible(self.context, self.queue.cq, self.caps)
+        visible = settings.share_memory and probe_host_visible(self.context, self.queue.cq, self.caps)
         self.memory = Pool(self.context, self.caps, visible, self.queue.finish)
         self.programs = ProgramStore(self.context, device, self.caps, str(scratch_folder()))
         self.queue.pool = self.memory

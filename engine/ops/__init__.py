@@ -36,6 +36,7 @@ from . import (
     search,
     select,
     sort,
+    special,
     statistics,
     ternary,
     triangular,

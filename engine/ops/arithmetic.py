@@ -64,16 +64,20 @@ def _floating(input: Any, other: Any) -> bool:
 
 
 @function(inplace=True, out=True)
-def add(input: Any, other: Any, *, alpha: Any = _ONE) -> Tensor:
-    """``input + alpha * other`` with broadcasting and promotion."""
+def add(input: Any, other: Any, old_other: Any = None, *, alpha: Any = _ONE) -> Tensor:
+    """``input + alpha * other`` with broadcasting and promotion; also in the old form ``add(input, alpha, other)``."""
+    if old_other is not None:
+        other, alpha = old_other, other
     if alpha is not _ONE:  # the default object itself: the common case, without a comparison of values
         other = _scaled(other, alpha, input)
     return _add(input, other)
 
 
 @function(inplace=True, out=True, aliases=("subtract",))
-def sub(input: Any, other: Any, *, alpha: Any = _ONE) -> Tensor:
-    """``input - alpha * other`` with broadcasting and promotion."""
+def sub(input: Any, other: Any, old_other: Any = None, *, alpha: Any = _ONE) -> Tensor:
+    """``input - alpha * other`` with broadcasting and promotion; also in the old form ``sub(input, alpha, other)``."""
+    if old_other is not None:
+        other, alpha = old_other, other
     if alpha is not _ONE:
         other = _scaled(other, alpha, input)
     return _sub(input, other)

@@ -147,7 +147,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {x.ndim}, {y.ndim}")
     if x.shape[1] != y.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({x.shape[0]}), mat ({x.shape[0]}x{x.shape[1]}), vec ({y.shape[0]})")
-    return mm(input, vec.unsqueeze(1)).squeeze(1)
+    return _mm((input, vec.unsqueeze(1))).squeeze(1)
 
 
 _dot = Op(

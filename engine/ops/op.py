@@ -15,6 +15,9 @@ from typing import Any
 from weakref import ref
 
 from .. import dtypes
+from ..amp.cast import autocast_call
+from ..amp.policy import POLICIES
+from ..amp.state import autocast_state
 from ..autograd.records import GradFn, edge_of, forward_trace, save_input, save_output, sequence
 from ..autograd.inplace import INFERENCE, MULTI, NO_GRAD, Before, check_inplace, note_view, rebase
 from ..autograd.mode import mode
@@ -532,6 +535,7 @@ class Public:
 
 
 registry: dict[str, Public] = {}
+AUTOCAST_NAMES = frozenset(name for table in POLICIES.values() for name in table)
 
 
 def function(
@@ -560,12 +564,26 @@ def function(
 
     def publish(call: Callable[..., Any]) -> Callable[..., Any]:
         public = name or call.__name__
+        if public in AUTOCAST_NAMES:
+            call = _autocasting(public, call)
         registry[public] = Public(
             public, call, torch, method, inplace, functional, out, special, linalg, aliases, samples, gradcheck, ref
         )
         return call
 
     return publish
+
+
+def _autocasting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that autocast may run in another precision."""
+
+    @functools.wraps(call)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if autocast_state.active:
+            return autocast_call(name, call, args, kwargs)
+        return call(*args, **kwargs)
+
+    return wrapped
 
 
 def inplace_of(call: Callable[..., Any], name: str) -> Callable[..., Any]:

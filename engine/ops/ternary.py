@@ -102,8 +102,10 @@ _addcmul = Op("addcmul", _addcmul_rule, _addcmul_lower, _addcmul_grad, saves={1:
 
 
 @function(inplace=True, out=True)
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+def addcmul(input: Tensor, tensor1: Any, tensor2: Tensor, old_tensor2: Any = None, *, value: Any = 1) -> Tensor:
     """``input + value * tensor1 * tensor2`` with broadcasting and promotion."""
+    if old_tensor2 is not None:  # the old form: addcmul(input, value, tensor1, tensor2)
+        value, tensor1, tensor2 = tensor1, tensor2, old_tensor2
     return _addcmul((input, tensor1, tensor2), (), (value,))
 
 
@@ -139,8 +141,10 @@ _addcdiv = Op("addcdiv", _addcdiv_rule, _addcdiv_lower, _addcdiv_grad, saves={1:
 
 
 @function(inplace=True, out=True)
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+def addcdiv(input: Tensor, tensor1: Any, tensor2: Tensor, old_tensor2: Any = None, *, value: Any = 1) -> Tensor:
     """``input + value * tensor1 / tensor2`` with broadcasting. Raises RuntimeError for two integer operands."""
+    if old_tensor2 is not None:  # the old form: addcdiv(input, value, tensor1, tensor2)
+        value, tensor1, tensor2 = tensor1, tensor2, old_tensor2
     return _addcdiv((input, tensor1, tensor2), (), (value,))
 
 

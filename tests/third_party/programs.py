@@ -129,9 +129,8 @@ def local_attention() -> list[Any]:
 @program("entmax")
 def entmax() -> list[Any]:
     """Sparse softmaxes and their gradients."""
-    from entmax import entmax15, entmax_bisect, sparsemax, sparsemax_loss
-
     import torch
+    from entmax import entmax15, entmax_bisect, sparsemax, sparsemax_loss
 
     x = array(4, 9).requires_grad_()
     outs = [sparsemax(x, dim=-1), entmax15(x, dim=-1), entmax_bisect(x, alpha=1.3, dim=-1)]
@@ -168,7 +167,9 @@ def x_transformers() -> list[Any]:
 
     tokens = torch.from_numpy(np.random.default_rng(0).integers(0, 40, (2, 12)))
     decoder = TransformerWrapper(
-        num_tokens=40, max_seq_len=16, attn_layers=Decoder(dim=32, depth=2, heads=4, rotary_pos_emb=True, attn_dim_head=8)
+        num_tokens=40,
+        max_seq_len=16,
+        attn_layers=Decoder(dim=32, depth=2, heads=4, rotary_pos_emb=True, attn_dim_head=8),
     )
     model = filled(AutoregressiveWrapper(decoder))
     loss = model(tokens)
@@ -231,7 +232,9 @@ def memory_efficient_attention_pytorch() -> list[Any]:
     """Attention in pieces that are computed again in the backward pass."""
     from memory_efficient_attention_pytorch import Attention
 
-    model = filled(Attention(dim=16, heads=2, dim_head=8, memory_efficient=True, q_bucket_size=4, k_bucket_size=4, causal=True))
+    model = filled(
+        Attention(dim=16, heads=2, dim_head=8, memory_efficient=True, q_bucket_size=4, k_bucket_size=4, causal=True)
+    )
     x = array(1, 12, 16).requires_grad_()
     out = model(x)
     out.sum().backward()
@@ -437,7 +440,12 @@ def _small_cnn() -> Any:
     from torch import nn
 
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 16, 10)
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 10),
     )
 
 
@@ -463,7 +471,12 @@ def torchsummary() -> list[Any]:
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         summary(_small_cnn(), (3, 8, 8), device="cpu")
-    numbers = [int(w.replace(",", "")) for line in text.getvalue().splitlines() for w in line.split() if w.replace(",", "").isdigit()]
+    numbers = [
+        int(w.replace(",", ""))
+        for line in text.getvalue().splitlines()
+        for w in line.split()
+        if w.replace(",", "").isdigit()
+    ]
     return [torch.tensor(numbers)]
 
 
