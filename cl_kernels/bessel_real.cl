@@ -20,9 +20,9 @@ ENG_FN real eng_grown_t(real a, real y) {
   return (e * y) * e;
 }
 
-ENG_FN real eng_i0_t(real x) { return x - x != 0 ? eng_abs_t(x) : eng_grown_t(eng_abs_t(x), eng_i0e_t(x)); }
+ENG_FN real eng_i0_t(real x) { return x - x != 0 ? ENG_NAN_t : eng_grown_t(eng_abs_t(x), eng_i0e_t(x)); }
 
-ENG_FN real eng_i1_t(real x) { return x - x != 0 ? x : eng_grown_t(eng_abs_t(x), eng_i1e_t(x)); }
+ENG_FN real eng_i1_t(real x) { return x - x != 0 ? ENG_NAN_t : eng_grown_t(eng_abs_t(x), eng_i1e_t(x)); }
 
 ENG_FN real eng_modified_bessel_i0_t(real x) { return eng_i0_t(x); }
 
@@ -56,7 +56,7 @@ ENG_FN real eng_modified_bessel_k1_t(real x) {
   return x > 0 ? eng_c_k1_near_t(0.5 * x * x - 1.0) / x + eng_log_t(0.5 * x) * eng_i1_t(x) : ENG_NAN_t;
 }
 
-// -- first and second kind: beyond 8 amplitude and phase (Abramowitz and Stegun 9.2.5) ---------------------------------
+// -- first and second kind: beyond 8 amplitude and phase (Abramowitz and Stegun 9.2.5). At infinity NaN, as PyTorch --
 
 // sqrt(2 / (pi x)) (P cos(x - shift) - Q sin(x - shift)) with the sines of x itself: u, v are cosine and sine times sqrt(2)
 ENG_FN real eng_wave_t(real x, real p, real q, real u, real v) {
@@ -65,7 +65,7 @@ ENG_FN real eng_wave_t(real x, real p, real q, real u, real v) {
 
 ENG_FN real eng_bessel_j0_t(real x) {
   const real a = eng_abs_t(x);
-  if (a == INFINITY) return 0.0;
+  if (a == INFINITY) return ENG_NAN_t;
   if (a <= 8.0) return eng_c_j0_near_t(a * a * 0.03125 - 1.0);
   const real z = 8.0 / a, y = 2.0 * z * z - 1.0, s = eng_sin_t(a), c = eng_cos_t(a);
   return eng_wave_t(a, eng_c_j0_p_t(y), z * eng_c_j0_q_t(y), c + s, s - c);
@@ -73,7 +73,7 @@ ENG_FN real eng_bessel_j0_t(real x) {
 
 ENG_FN real eng_bessel_j1_t(real x) {
   const real a = eng_abs_t(x);
-  if (a == INFINITY) return 0.0;
+  if (a == INFINITY) return ENG_NAN_t;
   if (a <= 8.0) return x * eng_c_j1_near_t(a * a * 0.03125 - 1.0);
   const real z = 8.0 / a, y = 2.0 * z * z - 1.0, s = eng_sin_t(a), c = eng_cos_t(a);
   const real r = eng_wave_t(a, eng_c_j1_p_t(y), z * eng_c_j1_q_t(y), s - c, -(s + c));
@@ -83,7 +83,7 @@ ENG_FN real eng_bessel_j1_t(real x) {
 ENG_FN real eng_bessel_y0_t(real x) {
   if (x == 0) return -INFINITY;
   if (!(x > 0)) return ENG_NAN_t;
-  if (x == INFINITY) return 0.0;
+  if (x == INFINITY) return ENG_NAN_t;
   if (x <= 8.0) return eng_c_y0_near_t(x * x * 0.03125 - 1.0) + 0.636619772367581343 * eng_log_t(x) * eng_bessel_j0_t(x);
   const real z = 8.0 / x, y = 2.0 * z * z - 1.0, s = eng_sin_t(x), c = eng_cos_t(x);
   return eng_wave_t(x, eng_c_j0_p_t(y), -z * eng_c_j0_q_t(y), s - c, c + s);
@@ -92,7 +92,7 @@ ENG_FN real eng_bessel_y0_t(real x) {
 ENG_FN real eng_bessel_y1_t(real x) {
   if (x == 0) return -INFINITY;
   if (!(x > 0)) return ENG_NAN_t;
-  if (x == INFINITY) return 0.0;
+  if (x == INFINITY) return ENG_NAN_t;
   if (x <= 8.0) {
     return x * eng_c_y1_near_t(x * x * 0.03125 - 1.0) +
            0.636619772367581343 * (eng_log_t(x) * eng_bessel_j1_t(x) - 1.0 / x);
@@ -112,7 +112,7 @@ ENG_FN real eng_spherical_bessel_j0_t(real x) {
 
 ENG_FN real eng_airy_ai_t(real x) {
   const real a = eng_abs_t(x);
-  if (x != x || a == INFINITY) return x != x ? x : (real)0;
+  if (x - x != 0) return ENG_NAN_t;
   if (a <= 2.0) return eng_c_airy_mid_t(0.5 * x);
   const real root = eng_hw_sqrt_t(a), quarter = eng_hw_sqrt_t(root), zeta = a * root / 1.5;
   const real s = 1.88561808316412673 / zeta;

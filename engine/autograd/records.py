@@ -334,4 +334,4 @@ def current_grad_fn(t: Tensor) -> GradFn | None:
     return t._grad_fn
 
 
-REVIEW: Callable[[Tensor], GradFn]  # set by the in-place module: the record of a view of a base that was changed
+REVIEW: Any = None  # set by the in-place module: the record of a view of a base that was changed

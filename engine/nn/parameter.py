@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from engine import ops
+from engine.autograd.variable import user_attributes
 from engine.tensor import Tensor
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
@@ -76,7 +77,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         return "Parameter containing:\n" + repr(plain)
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        state = dict(self.__dict__)
+        state = user_attributes(self)
         if not state:
             return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
         return _rebuild_parameter_with_state, (self.data, self.requires_grad, OrderedDict(), state)

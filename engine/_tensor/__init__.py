@@ -1,0 +1,1 @@
+"""The tensor class by subject; importing a module of this package adds its methods."""

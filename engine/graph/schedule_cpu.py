@@ -1,0 +1,203 @@
+"""Schedules for CPUs: few work-items, each over a long contiguous range in loops that the compiler vectorises."""
+
+from __future__ import annotations
+
+from . import scalar
+from .elements import accumulator, combine, finish, identity
+from .nest import ELEMENT, ROW, Instr, Store
+from .writer import Reducer, Writer
+
+_SERIAL = 131072  # work (elements times instructions / 8) that one work-item does sooner than a second one wakes up
+_LANES = 128  # columns a CPU work-item reduces side by side
+_BLOCK = 2048  # elements summed before the partial sum joins the total: bounds rounding error as a tree would
+
+
+class CpuPointwise(Writer):
+    """Work-items take runs of the innermost dimension; the loop over a run is vectorised by the compiler."""
+
+    def schedule(self) -> None:
+        nest = self.nest
+        n = nest.outer[-1] if nest.outer else 1
+        rows = nest.rows // n if n else 0
+        total = rows * n
+        groups = 1 if total * max(1, len(nest.instrs) // 8) < _SERIAL else self.units * 4
+        segment = max(1, min(n, max(1024, -(-n // (groups if rows < groups else 1)))))
+        segments = max(1, -(-n // segment))
+        items = rows * segments
+        per = max(1, -(-items // groups))
+        self.global_size = (max(1, -(-items // per)),)
+        self.constants()
+        count, each = self.number(items), self.number(per)
+        self.line(f"const long first = get_group_id(0) * {each};")
+        self.line(f"const long last = first + {each} < {count} ? first + {each} : {count};")
+        hoisted = self.needed([s.value for s in nest.stores], ROW)
+        for instr in hoisted:
+            self.declare(instr, [], [])
+        if not nest.outer:
+            self._body([], hoisted)
+            return
+        size = self.sizes[-1]
+        seg, segs = self.number(segment), self.number(segments)
+        self.open("for (long item = first; item < last; item++)")
+        self.line(f"const long row = item / {segs}, begin = (item - row * {segs}) * {seg};")
+        self.line(f"const long end = begin + {seg} < {size} ? begin + {seg} : {size};")
+        indices = self.decode("row", self.sizes[:-1], "i") if len(nest.outer) > 1 else []
+        steady = [i for i in self.needed([s.value for s in nest.stores], ELEMENT) if not self._varies(i)]
+        for instr in steady:
+            self.declare(instr, [*indices, "0"], [])
+        self.vectorise(n)
+        self.open("for (long j = begin; j < end; j++)")
+        self._body([*indices, "j"], hoisted + steady)
+        self.close()
+        self.close()
+
+    def _varies(self, instr: Instr) -> bool:
+        """Whether a value changes along the innermost loop."""
+        known = self.varying.get(instr.name)
+        if known is None:
+            known = (instr.access is not None and instr.access.outer[-1] != 0) or any(
+                self._varies(o) for o in instr.operands
+            )
+            self.varying[instr.name] = known
+        return known
+
+    def _body(self, outer: list[str], hoisted: list[Instr]) -> None:
+        done = {i.name for i in hoisted}
+        for instr in self.needed([s.value for s in self.nest.stores], ELEMENT):
+            if instr.name not in done:
+                self.declare(instr, outer, [])
+        for store in self.nest.stores:
+            self.put(store, outer, [])
+
+
+class CpuRows(Reducer):
+    """A work-item walks whole rows; loops along a row are vectorised with several accumulators."""
+
+    def schedule(self) -> None:
+        nest = self.nest
+        rows = nest.rows
+        groups = 1 if rows * nest.row_length * max(1, len(nest.instrs) // 8) < _SERIAL else self.units * 4
+        per = max(1, -(-rows // groups))
+        self.global_size = (max(1, -(-rows // per)),)
+        count, each = self.number(rows), self.number(per)
+        self.constants()
+        self.line(f"const long first = get_group_id(0) * {each};")
+        self.line(f"const long last = first + {each} < {count} ? first + {each} : {count};")
+        self.open("for (long row = first; row < last; row++)")
+        outer = self.decode("row", self.sizes, "i")
+        self.run_loops(outer)
+        self.close()
+
+    def loop(self, k: int, reduces: list[Instr], stores: list[Store], outer: list[str]) -> None:
+        for r in reduces:
+            self.line(f"{accumulator(r)} {r.name}a = {identity(r)};")
+        inner = [f"r{d}" for d in range(len(self.lengths))]
+        for name, size in zip(inner[:-1], self.lengths[:-1]):
+            self.open(f"for (long {name} = 0; {name} < {size}; {name}++)")
+        blocked = any(r.text == "sum" and r.dtype.is_floating_point for r in reduces)
+        sums = [r for r in reduces if r.text == "sum" and r.dtype.is_floating_point]
+        j = inner[-1] if inner else None
+        if j is not None:
+            size = self.lengths[-1]
+            if blocked:
+                self.open(f"for (long jb = 0; jb < {size}; jb += {_BLOCK})")
+                self.line(f"const long je = jb + {_BLOCK} < {size} ? jb + {_BLOCK} : {size};")
+                for r in sums:
+                    self.line(f"{accumulator(r)} {r.name}p = 0;")
+            self.vectorise(self.nest.inner[-1])
+            start, end = ("jb", "je") if blocked else ("0", size)
+            self.open(f"for (long {j} = {start}; {j} < {end}; {j}++)")
+        roots = [r.operands[0] for r in reduces] + [s.value for s in stores]
+        self.elements(roots, outer, inner, k)
+        for r in reduces:
+            target = f"{r.name}p" if r in sums and j is not None else f"{r.name}a"
+            self.line(combine(r, target, self.use(r.operands[0])))
+        for s in stores:
+            self.put(s, outer, inner)
+        if j is not None:
+            self.close()
+            if blocked:
+                for r in sums:
+                    self.line(f"{r.name}a += {r.name}p;")
+                self.close()
+        for _ in inner[:-1]:
+            self.close()
+        for r in reduces:
+            self.line(f"const {scalar.c_type(r.dtype)} {r.name} = {finish(r, f'{r.name}a')};")
+
+
+class CpuColumns(Reducer):
+    """A work-item reduces a strip of adjacent columns side by side: row-level values are small arrays."""
+
+    def schedule(self) -> None:
+        nest = self.nest
+        n = nest.outer[-1]
+        rows = nest.rows // n if n else 0
+        strips = max(1, -(-n // _LANES))
+        items = rows * strips
+        groups = 1 if nest.rows * nest.row_length * max(1, len(nest.instrs) // 8) < _SERIAL else items
+        per = max(1, -(-items // groups))
+        self.global_size = (max(1, -(-items // per)),)
+        count, each, strip = self.number(items), self.number(per), self.number(strips)
+        self.constants()
+        self.line(f"const long first = get_group_id(0) * {each};")
+        self.line(f"const long last = first + {each} < {count} ? first + {each} : {count};")
+        self.open("for (long item = first; item < last; item++)")
+        self.line(f"const long row = item / {strip}, column = (item - row * {strip}) * {_LANES};")
+        self.line(f"const int lanes = {self.sizes[-1]} - column < {_LANES} ? {self.sizes[-1]} - column : {_LANES};")
+        outer = self.decode("row", self.sizes[:-1], "i") if len(self.sizes) > 1 else []
+        self.run_loops([*outer, "(column + l)"])
+        self.close()
+
+    def use(self, instr: Instr) -> str:
+        return instr.name
+
+    def _lanes(self) -> None:
+        self.vectorise(self.nest.outer[-1])
+        self.open("for (int l = 0; l < lanes; l++)")
+
+    def rows_at(self, phase: int, outer: list[str]) -> None:
+        instrs, stores = self.row_roots(phase), self.row_stores(phase)
+        if not instrs and not stores:
+            return
+        for instr in instrs:
+            self.line(f"{scalar.c_type(instr.dtype)} {instr.name}s[{_LANES}];")
+        self._lanes()
+        self._recall(phase)
+        for instr in instrs:
+            self.declare(instr, outer, [])
+            self.line(f"{instr.name}s[l] = {instr.name};")
+        for store in stores:
+            self.put(store, outer, [])
+        self.close()
+
+    def _recall(self, phase: int) -> None:
+        """Bring the lane's row-level values of earlier phases into plain names."""
+        wanted = self.needed([r.operands[0] for r in self.nest.reduces] + [s.value for s in self.nest.stores], ROW)
+        names = [i for i in wanted if i.phase < phase] + [r for r in self.nest.reduces if r.phase <= phase]
+        for instr in names:
+            self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {instr.name}s[l];")
+
+    def loop(self, k: int, reduces: list[Instr], stores: list[Store], outer: list[str]) -> None:
+        for r in reduces:
+            self.line(f"{accumulator(r)} {r.name}a[{_LANES}]; {scalar.c_type(r.dtype)} {r.name}s[{_LANES}];")
+            self.line(f"for (int l = 0; l < lanes; l++) {r.name}a[l] = {identity(r)};")
+        inner = [f"r{d}" for d in range(len(self.lengths))]
+        for name, size in zip(inner, self.lengths):
+            self.open(f"for (long {name} = 0; {name} < {size}; {name}++)")
+        self._lanes()
+        self._recall(k)
+        roots = [r.operands[0] for r in reduces] + [s.value for s in stores]
+        row_level = [i for i in self.needed(roots, ROW) if i.phase == k]
+        for instr in row_level:
+            self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {instr.name}s[l];")
+        self.elements(roots, outer, inner, k)
+        for r in reduces:
+            self.line(combine(r, f"{r.name}a[l]", self.use(r.operands[0])))
+        for s in stores:
+            self.put(s, outer, inner)
+        self.close()
+        for _ in inner:
+            self.close()
+        for r in reduces:
+            self.line(f"for (int l = 0; l < lanes; l++) {r.name}s[l] = {finish(r, f'{r.name}a[l]')};")
