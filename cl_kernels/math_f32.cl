@@ -195,14 +195,19 @@ ENG_FN float eng_tan_f32(float x) {
 
 // -- error functions -----------------------------------------------------------------------------------------------------
 
+// erf(x) / x in q = x^2, 0 <= x <= 1
+#define eng_erf_poly_f32(q) \
+  (1.12837917f + (q) * (-0.376126271f + (q) * (0.112836002f + (q) * (-0.0268544446f + (q) * (0.00518953519f + \
+  (q) * (-0.000802083901f + (q) * 7.88911047e-5f))))))
+
 ENG_FN float eng_erf_f32(float x) {
   const float a = eng_abs_f32(x), b = a > 4.0f ? 4.0f : a, q = b * b;
-  const float near = x * (1.12837917f + q * (-0.376126271f + q * (0.112836002f + q * (-0.0268544446f +
-                     q * (0.00518953519f + q * (-0.000802083901f + q * 7.88911047e-5f))))));
+  const float near = x * eng_erf_poly_f32(q);
   // log(erfc(b)) for 1 <= b <= 4
   const float l = 0.000188016991f + b * (-1.12957832f + b * (-0.633220091f + b * (-0.108418373f + b * (0.025208133f +
                   b * (-0.00420451796f + b * (0.000441327913f - b * 2.16861667e-5f))))));
-  return a < 1.0f ? near : eng_copysign_f32(1.0f - eng_exp_mid_f32(l), x);
+  const float far = eng_copysign_f32(1.0f - eng_exp_mid_f32(l), x);
+  return a < 1.0f ? near : far;
 }
 
 // e^(a^2) erfc(a) for a >= 0

@@ -187,8 +187,9 @@ ENG_FN real eng_acos_t(real x) {
 
 ENG_FN real eng_erfc_t(real x) {
   const real a = eng_abs_t(x), b = a > 28.0 ? 28.0 : a;
-  const real y = eng_erfc_scaled_t(b) * eng_exp_minus_square_t(b, 1.0), mirrored = 2.0 - y;
-  return x < 0 ? mirrored : y;
+  const real y = eng_erfc_scaled_t(b) * eng_exp_minus_square_t(b, 1.0), mirrored = 2.0 - y, far = x < 0 ? mirrored : y;
+  const real q = x * x, near = 1.0 - x * eng_erf_poly_t(q);
+  return a < 0.5 ? near : far;
 }
 
 // -- lengths ------------------------------------------------------------------------------------------------------------

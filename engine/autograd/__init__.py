@@ -1,8 +1,9 @@
 """Automatic differentiation: grad modes, recording, the backward pass."""
 
-from . import anomaly_mode, function, grad_mode, graph
+from . import anomaly_mode, function, functional, grad_mode, graph, profiler
 from .backward import backward, grad
 from .custom import Function
+from .gradcheck import gradcheck, gradgradcheck
 from .legacy import Variable
 from .mode import (
     detect_anomaly,
@@ -26,6 +27,8 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "inference_mode",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",

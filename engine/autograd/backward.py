@@ -30,6 +30,8 @@ class Ops:
     zeros_spec: Any = None
     alias: Any = None
     arange_like: Any = None
+    from_array: Any = None
+    one_hot: Any = None
 
 
 def run(

@@ -79,6 +79,8 @@ def fuse(outputs: list[Val]) -> list[Group]:
         try:
             groups = _Fuser(order, stored).run()
         except Refused as refusal:
+            if refusal.val in stored:
+                raise RuntimeError(f"the planner cannot place {refusal.val!r}: this is a bug in the engine") from None
             stored.add(refusal.val)
             continue
         extra = _recomputed_dearly(groups, stored)

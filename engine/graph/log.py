@@ -20,7 +20,7 @@ from .provided import Capture
 from .spec import Spec, spec
 
 _MAX_NODES = 3000  # pending calls before a flush happens by itself
-_MAX_PLANS = 4096
+_MAX_PLANS = 1024
 _MAX_UPLOADED = 256 << 20  # bytes uploaded since the last flush before one happens by itself
 
 
@@ -142,10 +142,11 @@ class DeviceLog:
         if not outs:
             return
         donatable = 0
+        constants = self.recording.made if self.recording is not None else ()  # a replay needs them unchanged
         for bit, x in enumerate(leaves):
             owner = x.owner
             storage = owner() if owner is not None else None
-            if (storage is None or storage.node is not x) and self._may_donate(x, storage):
+            if (storage is None or storage.node is not x) and x not in constants and self._may_donate(x, storage):
                 donatable |= 1 << bit
         key += (None, donatable, settings.schedule)
         whole = tuple(key)

@@ -119,6 +119,8 @@ def compose(outer: View, shape: tuple[int, ...], strides: tuple[int, ...], offse
     ``outer`` addresses the row-major flat positions of an array of ``shape``; the result addresses, for the same
     index, the buffer behind that array. None where the composition is not affine.
     """
+    if 0 in outer.shape:  # nothing is read
+        return View(outer.shape, (0,) * len(outer.shape), offset)
     sizes, inner = _merge(shape, strides)
     if len(sizes) == 0:
         return View(outer.shape, (0,) * len(outer.shape), offset)

@@ -56,6 +56,8 @@ Ops.zeros = lambda x: creation.zeros_of(tuple(x._spec.shape), x._spec.dtype, x._
 Ops.zeros_spec = lambda s: creation.zeros_of(tuple(s.shape), s.dtype, s.device)
 Ops.has_nan = lambda x: bool(arithmetic.isnan(x).any().item())
 Ops.stack = join.stack
+Ops.from_array = lambda array, device: creation.from_array(array, None, device)
+Ops.one_hot = lambda n, i, s: (factories.arange(n, device=s.device) == i).to(s.dtype)
 Ops.alias = views.alias_of
 Overwrite.zeros = staticmethod(lambda g: creation.zeros_of(tuple(g._spec.shape), g._spec.dtype, g._spec.device))
 Before.copy = staticmethod(Ops.clone)

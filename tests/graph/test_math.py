@@ -41,7 +41,7 @@ _BOUNDS = {
     "acos": (np.arccos, (-1, 1), 2, 2),
     "atan": (np.arctan, (-1e4, 1e4), 2, 2),
     "erf": (_erf, (-5, 5), 3.5, 3.5),
-    "erfc": (_erfc, (-5, 9), 4, 4),
+    "erfc": (_erfc, (-5, 9), 4, 6),
     "sqrt": (np.sqrt, (0, 1e30), 1, 1),
     "rsqrt": (lambda x: 1 / np.sqrt(x), (1e-30, 1e30), 2, 2),
 }
