@@ -4,6 +4,9 @@
 // |x| below which f(x) = x for the functions with f'(0) = 1
 #define ENG_TINY_f32 1e-8f
 
+// quotients below this are whole numbers with bits to spare
+#define ENG_WHOLE_f32 4194304.0f
+
 #define ENG_EPSILON_f32 1.19209290e-7f
 
 #define ENG_LEAST_f32 1e-30f
@@ -132,7 +135,7 @@ ENG_FN float eng_log1p_f32(float x) {
   name = k == 3 ? w3 : name; \
   name = k == 4 ? w4 : name;
 
-ENG_FN float eng_quarter_f32(float x, int* quadrant) {
+ENG_FN float eng_quarter_by_integers_f32(float x, int* quadrant) {
   const int u = as_int(x) & 0x7fffffff, e = (u >> 23) - 120, j = e < 6 ? 6 : e, k = j >> 5;
   const uint left = (uint)j & 31u, right = 31u - left, m = (uint)((u & 0x7fffff) | 0x800000);
   ENG_WORD_f32(a, 0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u)
@@ -155,6 +158,30 @@ ENG_FN float eng_quarter_f32(float x, int* quadrant) {
   *quadrant = plain ? 0 : turn;
   return plain ? x : r;
 }
+
+// Where doubles cost little, reduction in them: x = y 2^s with a whole y below 2^50 (s = 0: any y), and the angle is
+// y (2^s mod 2 pi)
+#define ENG_CHOOSE_f32(T, name, v0, v27, v54, v81) \
+  T name = v0; \
+  name = a >= 0x1p50f ? v27 : name; \
+  name = a >= 0x1p77f ? v54 : name; \
+  name = a >= 0x1p104f ? v81 : name;
+
+#if defined(ENGINE_FP64) && defined(ENGINE_CPU)
+ENG_FN float eng_quarter_f32(float x, int* quadrant) {
+  const float a = eng_abs_f32(x);
+  ENG_CHOOSE_f32(float, scale, 1.0f, 0x1p-27f, 0x1p-54f, 0x1p-81f)
+  ENG_CHOOSE_f32(double, high, 1.0, -0x1.bcb4a23e73336p-1, 0x1.0392366c0e65cp+1, -0x1.082d219bb0225p+1)
+  ENG_CHOOSE_f32(double, low, 0.0, -0x1.4cc11b4920ae8p-57, -0x1.af1dbc98e2e42p-56, 0x1.29b05b18df9e2p-54)
+  const double y = (double)(x * scale), z = y * high, rest = eng_hw_fma_f64(y, high, -z) + y * low;
+  const double t = z * 0.63661977236758134 + 6755399441055744.0, n = t - 6755399441055744.0;
+  const double r = eng_hw_fma_f64(-n, 0x1.1a62633145c07p-54, eng_hw_fma_f64(-n, 0x1.921fb54442d18p+0, z)) + rest;
+  *quadrant = (int)as_long(t);
+  return (float)r;
+}
+#else
+#define eng_quarter_f32(x, quadrant) eng_quarter_by_integers_f32(x, quadrant)
+#endif
 
 #define eng_sin_poly_f32(r, q) \
   ((r) - (r) * (q) * (0.166666666f + (q) * (-0.00833332914f + (q) * (0.000198392567f - (q) * 2.71756505e-6f))))
@@ -225,6 +252,33 @@ ENG_FN float eng_exp_minus_square_f32(float a, float w) {
   const float lost = (b * b - s) + (2.0f * b * c + c * c), e = eng_exp_f32(-w * s);
   return e - e * (w * lost);
 }
+
+// -- division ------------------------------------------------------------------------------------------------------------
+
+// With doubles: b 2^(50 j) is taken away as often as it fits, for j from 5 to 0; every step is exact.
+#define ENG_FMOD_STEP_f32(power) \
+  { \
+    const double w = v * power, q = eng_hw_trunc_f64(r * (inverse * (1.0 / power))), d = eng_hw_fma_f64(-q, w, r); \
+    const double e = d < 0 ? d + w : d; \
+    r = e >= w ? e - w : e; \
+  }
+
+#if defined(ENGINE_FP64) && defined(ENGINE_CPU)
+ENG_FN float eng_fmod_f32(float a, float b) {
+  const double v = (double)eng_abs_f32(b), inverse = 1.0 / v;
+  double r = (double)eng_abs_f32(a);
+  ENG_FMOD_STEP_f32(0x1p250)
+  ENG_FMOD_STEP_f32(0x1p200)
+  ENG_FMOD_STEP_f32(0x1p150)
+  ENG_FMOD_STEP_f32(0x1p100)
+  ENG_FMOD_STEP_f32(0x1p50)
+  ENG_FMOD_STEP_f32(1.0)
+  const float s = eng_copysign_f32((float)r, a);
+  return ((v == INFINITY) & (eng_abs_f32(a) < INFINITY)) ? a : s;
+}
+#else
+#define eng_fmod_f32(a, b) eng_fmod_by_branch_f32(a, b)
+#endif
 
 // -- powers --------------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,9 @@
 
 #define ENG_TINY_f64 1e-17
 
+// quotients below this are whole numbers with bits to spare
+#define ENG_WHOLE_f64 1125899906842624.0
+
 #define ENG_EPSILON_f64 2.2204460492503131e-16
 
 #define ENG_LEAST_f64 1e-290
@@ -259,6 +262,56 @@ ENG_FN double eng_exp_minus_square_f64(double a, double w) {
   return e - e * (w * lost);
 }
 
+// -- division ------------------------------------------------------------------------------------------------------------
+
+ENG_FN double eng_fmod_f64(double a, double b) { return eng_fmod_by_branch_f64(a, b); }
+
 // -- powers --------------------------------------------------------------------------------------------------------------
 
-ENG_FN double eng_pow_f64(double x, double y) { return pow(x, y); }
+// a * b as a sum: *low gets what the rounded product lost
+ENG_FN double eng_product_f64(double a, double b, double* low) {
+  const double p = a * b;
+  *low = eng_hw_fma_f64(a, b, -p);
+  return p;
+}
+
+// (2 atanh(s) - 2 s - 2/3 s^3) / s^5
+#define eng_log_rest_f64(q) \
+  (0.399999999999999773 + (q) * (0.285714285714452175 + (q) * (0.222222222175106113 + (q) * (0.181818188734972996 + \
+  (q) * (0.153845566532518102 + (q) * (0.133363258172430229 + (q) * (0.116746476484107068 + \
+  (q) * 0.119904390078969906)))))))
+
+// log2 of x > 0 as a sum of two doubles: s = f / (2 + f), log(1 + f) = 2 atanh(s), its first two terms in double length
+ENG_FN double eng_log2_pair_f64(double x, double* low) {
+  ENG_LOG_SPLIT_f64(x)
+  double q2, c2, v2, g1;
+  const double t = 2.0 + f, t2 = f - (t - 2.0), s = f / t, s2 = (eng_hw_fma_f64(-s, t, f) - s * t2) / t;
+  const double q = eng_product_f64(s, s, &q2), q3 = q2 + 2.0 * s * s2;
+  const double c = eng_product_f64(s, q, &c2), c3 = c2 + (s * q3 + s2 * q);
+  const double v = eng_product_f64(c, 0x1.5555555555555p-1, &v2), v3 = v2 + (c3 * 0x1.5555555555555p-1 + c * 0x1.5555555555555p-55);
+  const double a = 2.0 * s, h = a + v, l = ((a - h) + v) + (v3 + (2.0 * s2 + c * q * eng_log_rest_f64(q)));
+  const double g = eng_product_f64(h, 0x1.71547652b82fep+0, &g1), g2 = g1 + (l * 0x1.71547652b82fep+0 + h * 0x1.777d0ffda0d24p-56);
+  const double sum = k + g, rest = (g - (sum - k)) + g2, r = sum + rest;
+  *low = rest - (r - sum);
+  return r;
+}
+
+ENG_FN double eng_pow_f64(double x, double y) {
+  const double a = eng_abs_f64(x), up = y > 0x1p70 ? 0x1p70 : y, b = up < -0x1p70 ? -0x1p70 : up;
+  double l2, e1;
+  const double l1 = eng_log2_pair_f64(a, &l2), p = eng_product_f64(b, l1, &e1);
+  const double capped = p > 1030.0 ? 1030.0 : p, z = capped < -1090.0 ? -1090.0 : capped;
+  const double t = z + ENG_SHIFT_f64, n = t - ENG_SHIFT_f64, rest = e1 + b * l2;
+  const double r = (z - n) + (z == p ? rest : 0.0), w = 1.0 + r * eng_exp2_poly_f64(r);
+  const int k = (int)as_long(t);
+  double v = eng_scale_f64(w, k);
+  const double end = ((a == 0) != (y < 0)) ? 0.0 : (double)INFINITY;  // 0^y and inf^y
+  v = ((a == 0) | (a == INFINITY)) ? end : v;
+  const double half_y = 0.5 * y, floor_y = eng_hw_floor_f64(y), floor_half = eng_hw_floor_f64(half_y);
+  const int whole = floor_y == y, odd = whole & (floor_half != half_y);
+  v = as_double(as_long(v) ^ (odd ? as_long(x) & ENG_SIGN_f64 : 0L));
+  v = ((x < 0) & (whole == 0) & (a != INFINITY)) ? ENG_NAN_f64 : v;
+  const double sum = x + y;
+  v = ((x != x) | (y != y)) ? sum : v;
+  return ((y == 0) | (x == 1.0)) ? 1.0 : v;
+}

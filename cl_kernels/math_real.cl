@@ -78,7 +78,14 @@ ENG_FN real eng_nextafter_t(real x, real y) {
 
 // -- division with a whole quotient ---------------------------------------------------------------------------------------
 
-ENG_FN real eng_fmod_t(real a, real b) { return fmod(a, b); }
+// One exact step where the quotient is not huge
+ENG_FN real eng_fmod_by_branch_t(real a, real b) {
+  const real u = eng_abs_t(a), v = eng_abs_t(b), q = eng_hw_trunc_t(u / v);
+  if (!(q < ENG_WHOLE_t)) return u == INFINITY ? ENG_NAN_t : fmod(a, b);
+  if (v == INFINITY) return a;
+  const real r = eng_hw_fma_t(-q, v, u);
+  return eng_copysign_t(r < 0 ? r + v : r, a);
+}
 
 ENG_FN real eng_remainder_t(real a, real b) {
   const real m = eng_fmod_t(a, b), up = m + b;

@@ -148,7 +148,10 @@ _LAZY = frozenset(
         "multiprocessing", "profiler", "signal", "special", "testing", "types", "viz",
     )
 )  # fmt: skip
-_LAZY_FUNCTIONS = {"compile": "capture", "vmap": "func", "from_dlpack": "utils.dlpack", "to_dlpack": "utils.dlpack"}
+_LAZY_FUNCTIONS = {
+    "compile": "capture", "from_dlpack": "utils.dlpack", "summary": "model_summary", "to_dlpack": "utils.dlpack",
+    "vmap": "func",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from . import opencl
+from .errors import NoDeviceError
 from .settings import settings
 
 _GPU_NAMES = ("gpu", "cuda", "opencl", "xpu", "mps", "hip")
@@ -71,7 +72,7 @@ class device:
         """The OpenCL runtime behind the device. Raises RuntimeError where there is no such device."""
         if self.kind == "meta":
             raise RuntimeError("Cannot access data of a meta tensor: it has a shape and a dtype but no content")
-        return opencl.runtime_for(opencl.find(f"{self.kind}:{self.index or 0}"))
+        return opencl.runtime_for(record_of(self.kind, self.index or 0))
 
     def __repr__(self) -> str:
         if self.index is None:
@@ -99,6 +100,24 @@ class device:
         default.override = self._stack.pop()
 
 
+def records(kind: str) -> list[opencl.DeviceRecord]:
+    """The devices behind "cpu", "cpu:1" ... or "gpu:0", "gpu:1" ...: the one that ENGINE_DEVICE names, then the best."""
+    kinds = ("cpu",) if kind == "cpu" else ("gpu", "accelerator")
+    ranked = sorted((r for r in opencl.discover() if r.kind in kinds), key=lambda r: (kinds.index(r.kind), r.index))
+    if settings.device:
+        chosen = opencl.find(settings.device)
+        ranked.sort(key=lambda r: r is not chosen)
+    return ranked
+
+
+def record_of(kind: str, index: int) -> opencl.DeviceRecord:
+    """The device behind a kind and an index. Raises NoDeviceError where there is none."""
+    found = records(kind)
+    if index >= len(found):
+        raise NoDeviceError(f"there is no device {kind}:{index}; devices are:\n{opencl.listing()}")
+    return found[index]
+
+
 class _Default(threading.local):
     """The default device: an override set by the program, else ENGINE_DEVICE, else the best there is."""
 
@@ -111,8 +130,7 @@ class _Default(threading.local):
             return self.override.canonical
         if self._found is None:
             record = opencl.find(settings.device) if settings.device else opencl.default_record()
-            kind = "cpu" if record.kind == "cpu" else "gpu"
-            self._found = device(kind, record.index).canonical
+            self._found = device("cpu" if record.kind == "cpu" else "gpu").canonical
         return self._found
 
 

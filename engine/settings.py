@@ -87,6 +87,12 @@ class Settings:
         elif name in ("debug", "schedule"):
             value = _parse(name, str(value), info.metadata["read"])
         object.__setattr__(self, name, value)
+        for observer in self.__dict__.get("_observers", {}).get(name, ()):
+            observer(getattr(self, name))
+
+    def observe(self, name: str, observer: Callable[[Any], None]) -> None:
+        """Call ``observer(value)`` whenever a setting is changed."""
+        self.__dict__.setdefault("_observers", {}).setdefault(name, []).append(observer)
 
     @classmethod
     def names(cls) -> list[str]:

@@ -220,11 +220,11 @@ def data_ptr(self: Tensor) -> int:
 
 
 for _name, _get in {
-    "T": lambda self: self.permute(*reversed(range(self._spec.ndim))) if self._spec.ndim != 2 else self.t(),
+    "T": lambda self: self.permute(*reversed(range(self._spec.ndim))),
     "mT": lambda self: self.transpose(-2, -1),
     "H": lambda self: self.t() if not self._spec.dtype.is_complex else self.t().conj(),
     "mH": lambda self: self.adjoint(),
 }.items():
     setattr(Tensor, _name, property(_get))
 for _name, _get in {"real": ops.real, "imag": ops.imag}.items():
-    setattr(Tensor, _name, property(_get, lambda self, value, part=_get: part(self).copy_(value) and None))
+    setattr(Tensor, _name, property(_get, lambda self, value, part=_get: part(self).__setitem__(..., value)))

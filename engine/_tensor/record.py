@@ -17,6 +17,8 @@ from .attach import method
 
 
 def _set_rg(self: Tensor, value: bool) -> None:
+    if value and not self._spec.floating:
+        raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
     requires_grad_(self, value)
 
 
@@ -34,7 +36,7 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
             "that doesn't require differentiation use var_no_grad = var.detach()."
         )
     if requires_grad and not self._spec.floating:
-        raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        raise RuntimeError("only Tensors of floating point dtype can require gradients")
     if requires_grad and self._inference and not mode.inference:
         raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
     if requires_grad and self._views is not None:

@@ -30,6 +30,7 @@ class Ops:
     zeros_spec: Any = None
     alias: Any = None
     arange_like: Any = None
+    sum_first: Any = None
     from_array: Any = None
     one_hot: Any = None
 

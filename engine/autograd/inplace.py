@@ -56,6 +56,9 @@ class CopySlices(GradFn):
         outside = CopySlices.clear(grad, self.base, self.seen) if base_edge is not None else None
         return outside, inside
 
+    def name(self) -> str:
+        return "torch::autograd::CopySlices"
+
 
 class Overwrite(GradFn):
     """All of a tensor was replaced: the old value gets zeros, the new one (if it has a record) the gradient."""
@@ -70,22 +73,31 @@ class Overwrite(GradFn):
 class CopyBackwards(Overwrite):
     """Replaced by another tensor's content."""
 
+    def name(self) -> str:
+        return "torch::autograd::CopyBackwards"
 
-class FillBackward0(Overwrite):
+
+class FillBackward2(Overwrite):
     """Replaced by something without a gradient."""
 
 
-def rebase(t: Tensor, value_edge: tuple | None, overwrites: bool = False) -> None:
+class ZeroBackward0(Overwrite):
+    """Replaced by zeros."""
+
+
+def rebase(t: Tensor, value_edge: tuple | None, overwrites: bool | type[Overwrite] = False) -> None:
     """Record that ``t`` was given a new value, in place, whose gradient goes to ``value_edge``.
 
-    ``overwrites``: the value does not come from the old one, whose gradient is therefore zero.
+    ``overwrites``: the value does not come from the old one, whose gradient is therefore zero; or the kind of record
+    that says so.
     """
     base = t._base
     if base is None:
         old = t._grad_fn
         if value_edge is None or overwrites:
             edges = (edge_of(t),) if value_edge is None else (edge_of(t), value_edge)
-            value_edge = ((FillBackward0 if len(edges) == 1 else CopyBackwards)(edges, (t._spec,)), 0)
+            kind = overwrites if isinstance(overwrites, type) else FillBackward2 if len(edges) == 1 else CopyBackwards
+            value_edge = (kind(edges, (t._spec,)), 0)
         t._grad_fn, t._out_nr = value_edge
         _now_differentiable(t)
         if t._retain and old is not None:
@@ -193,7 +205,7 @@ def _check_record(x: Tensor, base: Tensor | None) -> None:
 def _refuse(x: Tensor, made: str) -> None:
     fn = records.current_grad_fn(x)
     what = (
-        f"Output {x._out_nr} of {fn.name()} is a view and"
+        f"Output {x._out_nr} of {_short(fn)} is a view and"
         if fn is not None
         else "A view was created in no_grad mode and"
     )
@@ -220,6 +232,10 @@ def _refuse(x: Tensor, made: str) -> None:
             "incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
         )
     raise RuntimeError(f"{what} is being modified inplace. {why}")
+
+
+def _short(fn: GradFn) -> str:
+    return fn.name().removesuffix("0").removesuffix("Backward")
 
 
 # -- old values -------------------------------------------------------------------------------------------------------

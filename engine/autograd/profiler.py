@@ -1,34 +1,52 @@
-"""torch.autograd.profiler: naming parts of a program; measuring is the profiler package's work."""
+"""torch.autograd.profiler: the older form of ``engine.profiler``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
 from typing import Any
 
-from .mode import _Decorator
+from ..profiler import EventList, record_function
+from ..profiler import profile as _profile
 
-#: Called with (name, args) when a named part begins and with None when it ends; set while a profiler runs.
-LISTENERS: list[Callable[[Any], None]] = []
+__all__ = ["EventList", "emit_itt", "emit_nvtx", "profile", "record_function"]
 
 
-class record_function(_Decorator):
-    """Names what happens inside, for profiles; a context manager and a decorator."""
+class profile(_profile):
+    """``engine.profiler.profile`` that prints itself as a table and can be switched off."""
 
-    def __init__(self, name: str, args: str | None = None) -> None:
-        self.name = name
-        self.args = args
+    def __init__(self, enabled: bool = True, *, record_shapes: bool = False, with_stack: bool = False, **_: Any) -> None:
+        super().__init__(record_shapes=record_shapes, with_stack=with_stack)
+        self.enabled = enabled
 
-    def clone(self) -> record_function:
-        return record_function(self.name, self.args)
-
-    def __enter__(self) -> record_function:
-        for listener in LISTENERS:
-            listener((self.name, self.args))
+    def __enter__(self) -> profile:
+        if self.enabled:
+            self.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for listener in LISTENERS:
-            listener(None)
+        if self.enabled:
+            self.stop()
+
+    @property
+    def function_events(self) -> EventList:
+        """All events."""
+        return self.events()
+
+    def table(self, *args: Any, **kwargs: Any) -> str:
+        """All events as text."""
+        return self.events().table(*args, **kwargs)
+
+    def total_average(self) -> Any:
+        """All kernels as one."""
+        return self.events().total_average()
+
+    def __str__(self) -> str:
+        return self.table()
 
 
-__all__ = ["record_function"]
+def emit_nvtx(enabled: bool = True, record_shapes: bool = False) -> contextlib.AbstractContextManager:
+    """No effect inside: there is no such tool for OpenCL."""
+    return contextlib.nullcontext()
+
+
+emit_itt = emit_nvtx

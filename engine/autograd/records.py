@@ -166,7 +166,7 @@ class GradFn:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{type(self).__name__} object at {id(self):#x}>"
 
     def __call__(self, *grads: Any) -> Any:
         out = self.apply(grads)
@@ -188,6 +188,9 @@ class AccumulateGrad(GradFn):
     def outs(self) -> tuple[Spec, ...]:
         """The leaf's description, which ``.data = ...`` may have changed."""
         return (self.variable._spec,)
+
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
 
 
 class Packed:

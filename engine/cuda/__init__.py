@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import opencl, random
 from ..device import device as Device
+from ..device import records
 from ..errors import NoDeviceError
 from ..errors import OutOfMemoryError as OutOfMemoryError
 from ..graph.log import log_of, open_logs
@@ -24,7 +25,7 @@ class _Current:
 
 def _gpus() -> list[opencl.DeviceRecord]:
     try:
-        return [r for r in opencl.discover() if r.kind == "gpu"]
+        return records("gpu")
     except NoDeviceError:
         return []
 

@@ -9,6 +9,7 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..graph.log import flush_if_over
 from ..opencl import discover
 from .exceptions import ExceptionWrapper
 from .fetch import _DatasetKind
@@ -106,7 +107,11 @@ class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
 
     def _next_data(self) -> Any:
         data = self._dataset_fetcher.fetch(self._next_index())
+        flush_if_over(_FEW_OPS)  # ops on samples differ from batch to batch: kept out of the training step's plan
         return pin_memory(data) if self._pin_memory else data
+
+
+_FEW_OPS = 8  # pending ops that a batch may leave to be fused with the program's own
 
 
 @dataclass(slots=True)

@@ -71,13 +71,18 @@ class Refused(Exception):
         self.val = val
 
 
-def fuse(outputs: list[Val]) -> list[Group]:
-    """Kernels, in an order that respects their dependencies, that bring all ``outputs`` into memory."""
+def fuse(outputs: list[Val], join: bool = True) -> list[Group]:
+    """Kernels, in an order that respects their dependencies, that bring all ``outputs`` into memory.
+
+    Without ``join`` every primitive is a kernel of its own: slow, for finding out whether fusion is at fault.
+    """
     order = reachable(outputs)
     stored = _forced(order, outputs)
+    if not join:
+        stored.update(v for v in order if v.kind in ("pw", "take", "reduce"))
     while True:
         try:
-            groups = _Fuser(order, stored).run()
+            groups = _Fuser(order, stored, join).run()
         except Refused as refusal:
             if refusal.val in stored:
                 raise RuntimeError(f"the planner cannot place {refusal.val!r}: this is a bug in the engine") from None
@@ -201,9 +206,10 @@ def _recomputed_dearly(groups: list[Group], stored: set[Val]) -> set[Val]:
 
 
 class _Fuser:
-    def __init__(self, order: list[Val], stored: set[Val]) -> None:
+    def __init__(self, order: list[Val], stored: set[Val], join: bool) -> None:
         self.order = order
         self.stored = stored
+        self.join = join
         self.groups: list[Group] = []
         self.home: dict[Val, Group] = {}
         self.ancestors: list[int] = []  # of the group numbered i: a bit for each group it needs, directly or not
@@ -264,7 +270,7 @@ class _Fuser:
         self, member: Member, outer: tuple[int, ...], inner: tuple[int, ...], reads: list[tuple[Val, View]]
     ) -> Group | None:
         """An existing kernel over the same rows that may take this reduction."""
-        for group in reversed(self.groups):
+        for group in reversed(self.groups if self.join else []):
             if group.native is None and group.reduces and group.outer == outer and group.inner == inner:
                 if self._related(group, reads) and self._admits(group, reads):
                     return group
@@ -272,7 +278,7 @@ class _Fuser:
 
     def _absorb(self, group: Group, reads: list[tuple[Val, View]]) -> None:
         """Move stored pointwise operands of a reduction into its kernel, so that they are read once."""
-        for val, at in reads:
+        for val, at in reads if self.join else ():
             home = self.home.get(val)
             if home is None or not home.pure or len(home.members) != 1 or home.members[0].val.kind == "write":
                 continue
@@ -320,6 +326,8 @@ class _Fuser:
     def _candidates(self, reads: list[tuple[Val, View]], shape: tuple[int, ...]) -> list[Group]:
         """Kernels a pointwise value might join, the best first: those it reads from, then any over the same shape."""
         found: dict[Group, None] = {}
+        if not self.join:
+            return []
         for val, _ in sorted(reads, key=lambda r: -r[0].uid):
             home = self.home.get(val)
             if home is not None and home.native is None:

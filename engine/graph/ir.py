@@ -26,7 +26,7 @@ class Val:
     function ``attrs``) and "output" (number ``attrs`` of a kernel or host value with several).
     """
 
-    __slots__ = ("kind", "fn", "args", "shape", "dtype", "attrs", "uid")
+    __slots__ = ("kind", "fn", "args", "shape", "dtype", "attrs", "uid", "origin")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Val:
         self.dtype = dtype
         self.attrs = attrs
         self.uid = uid
+        self.origin: tuple[int, str] | None = None  # (position in the log, name) of the op it came from
 
     @property
     def size(self) -> int:
@@ -239,7 +240,12 @@ Operand = Ref | int | float | bool | complex
 
 
 class Builder:
-    """Makes values, each once: equal primitives of equal operands are the same value (common subexpressions)."""
+    """Makes values, each once: equal primitives of equal operands are the same value (common subexpressions).
+
+    ``lifts``: a lowering is run for many examples at once (func.lifting), with rules of its own for some kernels.
+    """
+
+    lifts = False
 
     def __init__(self) -> None:
         self.vals: list[Val] = []

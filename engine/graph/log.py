@@ -18,9 +18,11 @@ from .node import Call, Node, Storage, leaf
 from .plan import Packs, Plan, lower_log
 from .provided import Capture
 from .spec import Spec, spec
+from .trace import Tracer, tracer
 
 _MAX_NODES = 3000  # pending calls before a flush happens by itself
 _MAX_PLANS = 1024
+_SNAPSHOT = 1 << 20  # bytes of shared memory up to which an op gets a copy instead of running at once
 _MAX_UPLOADED = 256 << 20  # bytes uploaded since the last flush before one happens by itself
 
 
@@ -46,6 +48,7 @@ class DeviceLog:
         self._fault: opencl.Buffer | None = None
         self._packs = Packs()
         self._uploaded = 0
+        self.trace: Tracer | None = None  # set while somebody watches
         self._lock = threading.RLock()  # one thread at a time plans and sets kernel arguments
 
     @property
@@ -57,27 +60,58 @@ class DeviceLog:
             self._runtime.queue.write(self._fault, 0, np.zeros(4, np.int32))
         return self._runtime
 
+    @property
+    def opened_queue(self) -> opencl.Queue | None:
+        """The device's queue; None as long as it was not used."""
+        return self._runtime.queue if self._runtime is not None else None
+
     # -- making nodes -----------------------------------------------------------------------------------------------
     def add(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> Node:
         """A pending node."""
+        at_once = False
         for x in inputs:
             if x.shared:
-                inputs = tuple([self._snapshot(x) if x.shared else x for x in inputs])
+                inputs, at_once = self._unshared(call, inputs)
                 break
         node = Node(call, inputs, scalars)
+        node.shared = at_once
         entries = self.entries
         entries.append(node)
         if len(entries) > _MAX_NODES and self.recording is None and call.lower is not None:
             self.flush_later()
         return node
 
-    def _snapshot(self, node: Node) -> Node:
-        """The present content of memory shared with the host: an op sees what is there when it is called."""
+    def _unshared(self, call: Call, inputs: tuple[Node, ...]) -> tuple[tuple[Node, ...], bool]:
+        """Operands that see memory shared with the host as it is when the op is called: small ones as copies. For
+        large ones the op must run at once, which the second result tells."""
+        out = []
+        at_once = False
+        for x in inputs:
+            if x.shared and x.buffer is None:  # one of several results of an op that must run at once
+                at_once = call.static == len(x.call.parts) - 1
+            elif x.shared:
+                small = x.size * x.dtype.itemsize <= _SNAPSHOT
+                x = self._snapshot(x, small)
+                at_once = at_once or x.shared
+            out.append(x)
+        return tuple(out), at_once and self.recording is None
+
+    def run_at_once(self, node: Node) -> None:
+        """Finish an op that reads shared memory before the program can change it."""
+        node.shared = False
+        for x in node.inputs:
+            if x.buffer is None:
+                x.shared = False
+        self.flush()
+        self.runtime.queue.finish()
+
+    def _snapshot(self, node: Node, small: bool) -> Node:
+        """A copy of shared memory if it is small; the node itself if it is large or not shared any more."""
         storage = node.owner() if node.owner is not None else None
         if storage is not None and storage.node is node and not storage.still_shared():
             node.shared = False
             return node
-        if self.recording is not None:
+        if self.recording is not None or not small:
             return node
         if storage is None or storage.version:  # kernels may have written there
             self.runtime.queue.finish()
@@ -148,14 +182,20 @@ class DeviceLog:
             storage = owner() if owner is not None else None
             if (storage is None or storage.node is not x) and x not in constants and self._may_donate(x, storage):
                 donatable |= 1 << bit
-        key += (None, donatable, settings.schedule)
+        key += (None, donatable, settings.schedule, settings.fusion)
         whole = tuple(key)
         plan = self.plans.get(whole)
+        fresh = plan is None
         if plan is None:
             plan = self._make(whole, entries, list(leaves), outs, donatable)
         else:
             self.hits += 1
+        trace = self.trace
+        if trace is not None:
+            trace.before(self)
         self._run(plan, list(leaves), outs, scalars)
+        if trace is not None:
+            trace.after(self, plan, entries, fresh)
         if self.recording is not None:
             self.recording.flushes.append((plan, list(leaves), outs, scalars, whole))
 
@@ -347,10 +387,18 @@ def log_of(device: Device) -> Any:
         log = device.graph = MetaLog(device) if device.kind == "meta" else DeviceLog(device)
         if device.kind != "meta":
             _open.add(log)
+            tracer.watch(log)
     return log
 
 
 _open: weakref.WeakSet[DeviceLog] = weakref.WeakSet()
+
+
+def flush_if_over(count: int) -> None:
+    """Enqueue what is pending where it is more than ``count`` ops, so that what follows is planned by itself."""
+    for log in _open:
+        if log.recording is None and len(log.entries) > count:
+            log.flush()
 
 
 def flush_all() -> None:

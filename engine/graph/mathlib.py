@@ -1,8 +1,8 @@
 """The scalar functions of cl_kernels as a library of definitions: a program gets those it uses, since parsing costs.
 
-A file is a sequence of definitions with blank lines between them. Files named ``*_real.cl`` are written once for float32
-and float64: ``real`` is the type, ``bits`` the integer of its size, ``_t`` the suffix of names, and constants with a
-point get the type's suffix.
+A file is a sequence of definitions with blank lines between them. Files named ``*_real.cl`` are written once for
+float32 and float64: ``real`` is the type, ``bits`` the integer of its size, ``_t`` the suffix of names, and constants
+with a point get the type's suffix.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _REAL = {"f32": ("float", "int"), "f64": ("double", "long")}
 
 
 class _Definition:
-    """One piece of the library: its text, whether it is for doubles, and the names it needs."""
+    """One piece of the library: its text (skipped without doubles where it is for them) and the names it needs."""
 
-    __slots__ = ("double", "needs", "text")
+    __slots__ = ("needs", "text")
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.double = "_f64" in text or "double" in text
+    def __init__(self, text: str, names: list[str]) -> None:
+        double = any(name.endswith(("_f64", "_c128")) for name in names)
+        self.text = f"#ifdef ENGINE_FP64\n{text}\n#endif" if double else text
         self.needs = sorted(set(_NAME.findall(text)))
 
 
@@ -59,9 +59,9 @@ def _library() -> dict[str, _Definition]:
                 continue
             versions = [_for_type(text, s) for s in _REAL] if file.endswith("_real.cl") else [text]
             for version in versions:
-                piece = _Definition(version)
-                for name in _DEFINED.findall(version):
-                    found[name] = piece
+                names = _DEFINED.findall(version)
+                piece = _Definition(version, names)
+                found.update(dict.fromkeys(names, piece))
     return found
 
 
@@ -76,8 +76,7 @@ def needed(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _closure(names: tuple[str, ...]) -> str:
     library = _library()
-    singles: list[str] = []
-    doubles: list[str] = []
+    parts: list[str] = []
     seen: set[_Definition] = set()
 
     def visit(name: str) -> None:
@@ -91,10 +90,8 @@ def _closure(names: tuple[str, ...]) -> str:
         seen.add(piece)
         for other in piece.needs:
             visit(other)
-        (doubles if piece.double else singles).append(piece.text)
+        parts.append(piece.text)
 
     for name in names:
         visit(name)
-    if doubles:
-        singles += ["#ifdef ENGINE_FP64", *doubles, "#endif"]
-    return "\n".join([*singles, ""]) if singles else ""
+    return "\n".join([*parts, ""]) if parts else ""

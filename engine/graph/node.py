@@ -57,7 +57,7 @@ class Call:
 class Node:
     """The value of a flat buffer. ``owner`` is a weak reference to the storage that holds it, or None."""
 
-    __slots__ = ("call", "inputs", "scalars", "buffer", "error", "owner", "pos", "shared")
+    __slots__ = ("call", "inputs", "scalars", "buffer", "error", "owner", "pos", "shared", "cause")
 
     def __init__(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> None:
         self.call = call
@@ -91,12 +91,16 @@ class Storage:
         self.watch: Callable[[], bool] | None = None
         self.host_fresh = False
         node.owner = weakref.ref(self)
+        if node.shared and node.buffer is None:
+            node.call.out.device.graph.run_at_once(node)
 
     def put(self, node: Node) -> None:
         """Give the storage a new value."""
         self.node = node
         node.owner = weakref.ref(self)
         self.version += 1
+        if node.shared and node.buffer is None:
+            node.call.out.device.graph.run_at_once(node)
 
     def pin_to(self, buffer: Any, watch: Callable[[], bool]) -> None:
         """Share memory with the host from now on, as long as ``watch()`` says that somebody there can see it."""

@@ -13,8 +13,9 @@ import numpy as np
 import cl_kernels
 
 from .. import dtypes, opencl
+from ..errors import BuildError
 from ..settings import settings
-from . import codegen, mathlib, nest
+from . import codegen, describe, mathlib, nest
 from .fuse import Group, fuse
 from .ir import Builder, Ref, Val
 from .library.call import Float, Int, KernelCall, Operand, Scratch
@@ -128,6 +129,10 @@ class Packs:
         """The text of the program that has a kernel."""
         return self._programs[kernel.name]
 
+    def forget(self, program: str) -> None:
+        """A program does not compile: its kernels, of which one alone may be at fault, go into others when next used."""
+        self._programs = {name: text for name, text in self._programs.items() if text != program}
+
 
 class Plan:
     """Launches for one canonical log.
@@ -149,24 +154,29 @@ class Plan:
         self.packs = packs
         self.caps = runtime.caps
         self.runs = 0
-        groups = fuse(outputs)
+        self.merged = False
+        groups = fuse(outputs, settings.fusion)
         self.memory = MemoryPlan(groups, outputs, donatable)
         self.arena_bytes = self.memory.arena_bytes
         self.outs: list[tuple[int, int | None]] = [
             (max(nbytes(v), 1), self.memory.donated.get(i)) for i, v in enumerate(outputs)
         ]
-        self.schedule = settings.schedule if settings.schedule != "auto" else ("gpu" if self.caps.kind == "gpu" else "cpu")
+        self.schedule = settings.schedule if settings.schedule != "auto" else self.caps.schedule
         self.generated: list[codegen.Generated] = []
         self.groups = groups
+        self.group_of: dict[int, Group] = {}  # step -> what it computes
         pending: list[Any] = []
         for t, group in enumerate(groups):
             for copy in self.memory.copies.get(t, ()):
                 pending.append(CopyStep(self.place(copy.source), self.place(copy.target), copy.nbytes))
-            pending.extend(self._group(group))
+            for item in self._group(group):
+                self.group_of[len(pending)] = group
+                pending.append(item)
         self.steps = self._build(pending)
+        self._describe()
         work = sum(g.work for g in self.generated)
         self.mergeable = (
-            self.schedule == "cpu" and len(self.steps) > 1 and len(self.generated) == len(self.steps)
+            self.schedule == "cpu" and settings.fusion and len(self.steps) > 1 and len(self.generated) == len(self.steps)
             and work <= _MERGE_WORK * len(self.steps)
         )  # fmt: skip
 
@@ -198,6 +208,24 @@ class Plan:
             self._merge()
         for step in self.steps:
             step.run(self, ins, outs, arena, scalars)
+
+    # -- for people -------------------------------------------------------------------------------------------------
+    def _describe(self) -> None:
+        """Give the launches their labels, and those of generated kernels their cost, for profiles."""
+        for i, group in self.group_of.items():
+            step = self.steps[i]
+            if isinstance(step, Launch):
+                step.bound.label = describe.label(group)
+                if group.native is None:
+                    step.bound.flops, step.bound.nbytes = describe.cost(group)
+
+    def launched(self) -> list[tuple[str, list[int]]]:
+        """(label, positions of its ops in the log) of each launch of a run."""
+        if not self.merged:
+            parts = [self.group_of.get(i) if isinstance(s, Launch) else None for i, s in enumerate(self.steps)]
+            return [(describe.label(g), [p for p, _ in describe.origins(g)]) for g in parts if g is not None]
+        places = sorted({p for g in self.groups for p, _ in describe.origins(g)})
+        return [(self.steps[0].bound.label, places)]
 
     # -- places -----------------------------------------------------------------------------------------------------
     @staticmethod
@@ -279,7 +307,12 @@ class Plan:
         steps = []
         for item in pending:
             if isinstance(item, codegen.Generated):
-                steps.append(self._launch(item, self.packs.program_of(item)))
+                program = self.packs.program_of(item)
+                try:
+                    steps.append(self._launch(item, program))
+                except BuildError:
+                    self.packs.forget(program)
+                    raise
             elif isinstance(item, tuple):
                 steps.append(self._library_launch(*item))
             else:
@@ -352,6 +385,10 @@ class Plan:
         bound = opencl.BoundKernel(self.runtime.queue, kernel, (1,), (1,), "eng_plan")
         for i in merged.faults:
             bound.set_buffer(i, self.fault)
+        bound.label = " | ".join(describe.label(group) for group in self.groups)
+        costs = [describe.cost(group) for group in self.groups]
+        bound.flops, bound.nbytes = sum(c[0] for c in costs), sum(c[1] for c in costs)
+        self.merged = True
         self.steps = [Launch(bound, merged.buffers, merged.numbers)]
 
 
@@ -468,12 +505,24 @@ def lower_log(calls: list[tuple[Call, tuple[int, ...]]], leaves: list[Spec], run
                 refs.append(see(b, values[at] if at >= 0 else _leaf(b, leaves, -1 - at), seen))
             scalars = [b.scalar(number + i, dtype) for i, dtype in enumerate(call.scalars)]
             number += len(call.scalars)
+            first = len(b.vals)
             result = call.lower(b, refs, scalars, call)
+            if not runtime.caps.fp64:
+                _refuse_double(call.name, [r.val for r in refs] + b.vals[first:], runtime.caps.name)
             if type(call.out) is tuple:
                 values.append([_whole(b, r, o) for r, o in zip(result, call.out)])
             else:
                 values.append(_whole(b, result, call.out))
+            origin = (position, call.name)
+            for val in b.vals[first:]:
+                val.origin = origin
     return b, values
+
+
+def _refuse_double(name: str, vals: list[Val], device: str) -> None:
+    for val in vals:
+        if val.dtype is dtypes.float64 or val.dtype is dtypes.complex128:
+            raise RuntimeError(f"{name}: {val.dtype} is not supported on the device '{device}', which has no fp64")
 
 
 class _Attributed:

@@ -3,7 +3,7 @@
 import engine.settings  # noqa: F401  (first: sets what PoCL reads when pyopencl loads it)
 
 from .memory import Buffer, MemoryStats, Pool
-from .platforms import Capabilities, DeviceRecord, default_record, discover, find
+from .platforms import Capabilities, DeviceRecord, default_record, discover, find, listing
 from .program import Program, ProgramStore
 from .queue import BoundKernel, LaunchRecord, Queue, Transfer
 from .runtime import Runtime, default_runtime, open_runtimes, runtime_for
@@ -25,6 +25,7 @@ __all__ = [
     "default_runtime",
     "discover",
     "find",
+    "listing",
     "open_runtimes",
     "runtime_for",
 ]

@@ -59,6 +59,11 @@ class Capabilities:
         return self.kind == "cpu"
 
     @property
+    def schedule(self) -> str:
+        """Which kind of generated kernels suits: "cpu" or "gpu". llvmpipe ends loops after 65535 turns: short ones."""
+        return "gpu" if self.kind == "gpu" or "llvmpipe" in self.name.lower() else "cpu"
+
+    @property
     def vectors(self) -> str:
         """Vector unit of a CPU by its float width: avx512 (16), avx2 (8), sse (4) or scalar."""
         return {16: "avx512", 8: "avx2", 4: "sse"}.get(self.float_vector_width, "scalar")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import glob
 import os
 import shutil
@@ -68,6 +69,12 @@ class Runtime:
         self.queue.pool = self.memory
         self.queue.programs = self.programs
         _runtimes.watch(self)
+        atexit.register(self._settle)
+
+    def _settle(self) -> None:
+        """At exit: PoCL aborts the process if its folder goes while it still compiles for a command."""
+        if self.queue.cq is not None:
+            self.queue.finish()
 
     @property
     def host_visible(self) -> bool:

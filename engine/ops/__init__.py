@@ -10,6 +10,7 @@ from . import (
     activation,
     arithmetic,
     attention,
+    buffers,
     complex_numbers,
     contraction,
     conv,
@@ -21,6 +22,7 @@ from . import (
     embedding,
     factories,
     floats,
+    fourier,
     indexing,
     join,
     linalg_eigen,
@@ -45,6 +47,7 @@ from . import (
     ternary,
     triangular,
     views,
+    windows,
 )
 from .op import out_of, registry
 
@@ -56,6 +59,7 @@ Ops.zeros = lambda x: creation.zeros_of(tuple(x._spec.shape), x._spec.dtype, x._
 Ops.zeros_spec = lambda s: creation.zeros_of(tuple(s.shape), s.dtype, s.device)
 Ops.has_nan = lambda x: bool(arithmetic.isnan(x).any().item())
 Ops.stack = join.stack
+Ops.sum_first = lambda x: reduce.sum(x, (0,))
 Ops.from_array = lambda array, device: creation.from_array(array, None, device)
 Ops.one_hot = lambda n, i, s: (factories.arange(n, device=s.device) == i).to(s.dtype)
 Ops.alias = views.alias_of

@@ -19,9 +19,7 @@ def _by_geometry(ctx: Any, g: Tensor) -> tuple:
 
 
 def _pairs_rule(x: Spec) -> Spec:
-    return spec(
-        x.dtype.to_real(), x.device, (*x.shape, 2), (*(2 * s for s in x.stride), 1), 2 * x.offset
-    )
+    return spec(x.dtype.to_real(), x.device, (*x.shape, 2), (*(2 * s for s in x.stride), 1), 2 * x.offset)
 
 
 def _from_pairs_rule(x: Spec) -> Spec:
@@ -156,7 +154,8 @@ def _check_pair(what: str, first: Tensor, second: Tensor, names: tuple[str, str]
             )
     if a is not b:
         raise RuntimeError(
-            f"Expected object of scalar type {scalar_type_name(a)} but got scalar type {scalar_type_name(b)} for second "
+            f"Expected object of scalar type {scalar_type_name(a)} but got scalar type "
+            f"{scalar_type_name(b)} for second "
             f"argument"
         )
 

@@ -31,7 +31,8 @@ def _split_equation(equation: str) -> tuple[list[str], str | None]:
             raise RuntimeError("einsum(): found '.' for operand for which an ellipsis was already found")
         for c in bare:
             if c not in _LETTERS:
-                raise RuntimeError(f"einsum(): invalid subscript given at index {text.index(c)} in the equation string, "
+                raise RuntimeError(
+                    f"einsum(): invalid subscript given at index {text.index(c)} in the equation string, "
                                    f"subscripts must be in [a-zA-Z]")  # fmt: skip
     return terms, right if arrow else None
 
@@ -64,7 +65,8 @@ def _dims_of_term(term: str, ndim: int, number: int) -> list[Any]:
     if "..." not in term:
         if len(named) != ndim:
             raise RuntimeError(
-                f"einsum(): the number of subscripts in the equation ({len(named)}) does not match the number of dimensions "
+                f"einsum(): the number of subscripts in the equation ({len(named)}) does not match the number of "
+                "dimensions "
                 f"({ndim}) for operand {number} and no ellipsis was given"
             )
         return list(named)
@@ -87,7 +89,8 @@ def _diagonals(x: Tensor, labels: list[Any]) -> tuple[Tensor, list[Any]]:
             b = out.index(label, a + 1)
             if x._spec.shape[a] != x._spec.shape[b]:
                 raise RuntimeError(
-                    f"einsum(): subscript {label} is repeated for operand, but the sizes don't match, {x._spec.shape[b]} != "
+                    f"einsum(): subscript {label} is repeated for operand, but the sizes don't match, "
+                    f"{x._spec.shape[b]} != "
                     f"{x._spec.shape[a]}"
                 )
             x = x.diagonal(0, a, b)
@@ -103,7 +106,8 @@ def _sizes(operands: list[Tensor], labels: list[list[Any]]) -> dict[Any, int]:
             known = sizes.get(name, 1)
             if n != known and n != 1 and known != 1:
                 raise RuntimeError(
-                    f"einsum(): subscript {name} has size {n} for operand {i} which does not broadcast with previously seen size "
+                    f"einsum(): subscript {name} has size {n} for operand {i} which does not broadcast with "
+                    "previously seen size "
                     f"{known}"
                 )
             sizes[name] = max(n, known) if n and known else 0
@@ -161,7 +165,8 @@ def _pair(a: Tensor, la: list[Any], b: Tensor, lb: list[Any], keep: set) -> tupl
 def einsum(*args: Any) -> Tensor:
     """Sum of products by Einstein's convention: ``einsum("ij,jk->ik", a, b)`` or with lists of subscripts."""
     if len(args) < 2:
-        raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one operand and "
+        raise ValueError(
+            "einsum(): must specify the equation string and at least one operand, or at least one operand and "
                          "its subscripts list")  # fmt: skip
     if isinstance(args[0], str):
         equation, operands = args[0], list(args[1:])
@@ -239,7 +244,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
             elif n == 1:
                 a = a.sum(i, True)
             else:
-                raise RuntimeError(f"contracted dimensions need to match, but first has size {m} in dim {i} and second has size "
+                raise RuntimeError(
+                    f"contracted dimensions need to match, but first has size {m} in dim {i} and second has size "
                                    f"{n} in dim {k}")  # fmt: skip
     free_a = [d for d in range(a._spec.ndim) if d not in da]
     free_b = [d for d in range(b._spec.ndim) if d not in db]
@@ -257,7 +263,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
         return input * other
     if a.shape[-1] != b.shape[-1]:
         raise RuntimeError(
-            f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} and {list(b.shape)}"
+            f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} and "
+            f"{list(b.shape)}"
         )
     return tensordot(input, other, [[-1], [-1]])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, prod
+from math import ceil, prod, sqrt
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes, random
+from ..autograd.inplace import ZeroBackward0
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor, make
 from ..device import device as Device
@@ -380,6 +381,10 @@ _randint = Op(
 def draw(kind: Op, shape: Sequence[int], dtype: Any, device: Any, generator: Any = None, extra: tuple = ()) -> Tensor:
     """A random tensor from the stream of ``generator`` (None: the default one)."""
     shape = tuple(shape)
+    if dtype is not None and dtype.is_complex:  # the variance is that of the complex number
+        pairs = draw(kind, (*shape, 2), dtype.to_real(), device, generator, extra)
+        pairs = pairs * sqrt(0.5) if kind is _randn else pairs
+        return copy_in_order(pairs.view(dtype).squeeze(-1), None)
     numbers = (generator or random.default_generator).take(prod(shape))
     return kind((), (shape, dtype or dtypes.default.get(), resolve(device)), (*numbers, *extra))
 
@@ -427,8 +432,10 @@ def to_device(x: Tensor, device: Any) -> Tensor:
     """A copy on another device (the tensor itself if it is there)."""
     target = resolve(device)
     seen = x._spec
-    if seen.device is target:
+    if seen.device is target or (type(seen.device) is not Device and seen.device.stands_for(target)):
         return x
+    if type(target) is not Device:
+        return pointwise_module.LIFT(x, target)
     if seen.device.kind == "meta":
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     source = x if seen.contiguous and seen.offset == 0 else copy_in_order(x, None)
@@ -535,7 +542,10 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 @function()
 def zero_(self: Tensor) -> Tensor:
     """Set every element to zero."""
-    return fill_(self, 0)
+    check_inplace(self, "zero_")
+    seen = self._spec
+    put(self, zeros_of(tuple(seen.shape), seen.dtype, seen.device), seen.contiguous, ZeroBackward0)
+    return self
 
 
 @function(out=True)

@@ -20,7 +20,8 @@ def _norm_rule(x: Spec, order: float, dims: tuple, keepdim: bool, dtype: dtypes.
         for d in dims:
             if x.ndim and x.shape[d] == 0:
                 raise RuntimeError(
-                    f"linalg.vector_norm cannot compute the {order:g} norm on the dimension {d} because this dimension is "
+                    f"linalg.vector_norm cannot compute the {order:g} norm on the dimension {d} because this "
+                    "dimension is "
                     f"empty and the operation does not have an identity"
                 )
     return reduced_shape(x, dims, keepdim), dtype

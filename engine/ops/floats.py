@@ -125,7 +125,8 @@ def equal(input: Tensor, other: Tensor) -> bool:
     check_tensor("equal", other, "other", 2)
     if input._spec.dtype is not other._spec.dtype:
         raise RuntimeError(
-            f"Expected object of data type {input._spec.dtype} but got data type {other._spec.dtype} for argument #2 'other' "
+            f"Expected object of data type {input._spec.dtype} but got data type {other._spec.dtype} for argument #2 "
+            "'other' "
             f"in call to equal"
         )
     if input._spec.shape != other._spec.shape:

@@ -18,7 +18,8 @@ def dagger(a: np.ndarray) -> np.ndarray:
 
 
 def cholesky(a: np.ndarray, upper: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Factor (lower, or upper read from the upper triangle) and the order of the first minor that is not positive (0)."""
+    """Factor (lower, or upper read from the upper triangle) and the order of the first minor that is not
+    positive (0)."""
     rows = flat_batch(dagger(a) if upper else a)
     out, info = np.zeros_like(rows), np.zeros(len(rows), np.int32)
     for i, m in enumerate(rows):
@@ -94,7 +95,8 @@ def triangular(a: np.ndarray, b: np.ndarray, upper: bool, unit: bool) -> np.ndar
 
 
 def expm(a: np.ndarray) -> np.ndarray:
-    """Matrix exponential: Pade approximant of degree 13 with scaling and squaring (Higham 2005), in double precision."""
+    """Matrix exponential: Pade approximant of degree 13 with scaling and squaring (Higham 2005), in double
+    precision."""
     wide = np.complex128 if np.iscomplexobj(a) else np.float64
     m = flat_batch(a).astype(wide)
     n = m.shape[-1]
@@ -105,7 +107,7 @@ def expm(a: np.ndarray) -> np.ndarray:
     steps = np.zeros(len(m), int)
     large = finite & (norm > 5.371920351148152)
     steps[large] = np.ceil(np.log2(norm[large] / 5.371920351148152)).astype(int)
-    m = m / (2.0 ** steps)[:, None, None]
+    m = m / (2.0**steps)[:, None, None]
     m[~finite] = 0
     b = [
         64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0,
@@ -125,12 +127,14 @@ def expm(a: np.ndarray) -> np.ndarray:
     return out.reshape(a.shape).astype(a.dtype)
 
 
-# -- Bunch and Kaufman 1977, lower triangle, LAPACK's packing ------------------------------------------------------------
+# -- Bunch and Kaufman 1977, lower triangle, LAPACK's packing
+# ------------------------------------------------------------
 _GROWTH = (1 + 17**0.5) / 8
 
 
 def ldl(a: np.ndarray, hermitian: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """L and block-diagonal D packed in the lower triangle, pivots (negative pairs mark 2x2 blocks), first zero pivot."""
+    """L and block-diagonal D packed in the lower triangle, pivots (negative pairs mark 2x2 blocks), first zero
+    pivot."""
     out = flat_batch(a).copy()
     pivots = np.zeros(out.shape[:2], np.int32)
     info = np.zeros(len(out), np.int32)

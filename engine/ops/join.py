@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from .. import dtypes
+from ..autograd.mode import mode
 from ..autograd.variable import Tensor
-from ..graph.spec import Spec
+from ..autograd.variable import view as see
+from ..graph.spec import Spec, spec
 from ..graph.view import View, row_major
 from . import reduce as reduce_module
-from .creation import cast, zeros_of
+from .creation import cast, from_array, zeros_of
 from .op import MultiViewOp, Op, function
 from .views import wrap_dim
+
+
+_FEW = 3  # views from which stacking them is one gather
 
 
 # -- cat, stack -----------------------------------------------------------------------------------------------------------------
@@ -95,6 +102,35 @@ def _check_sizes(first: Spec, s: Spec, dim: int, number: int) -> None:
 reduce_module.CAT = cat
 
 
+def _rows_lower(b: Any, flat: Any, offsets: Any, shape: tuple[int, ...], stride: tuple[int, ...]) -> Any:
+    full = (offsets.shape[0], *shape)
+    position = offsets.reshape((full[0],) + (1,) * len(shape)).expand(full)
+    for d, (n, step) in enumerate(zip(shape, stride)):
+        if n > 1 and step:
+            position = position + b.iota(full, d + 1) * step
+    return b.take(flat, position)
+
+
+_rows = Op(
+    "stack_rows", lambda flat, offsets, shape, stride: ((offsets.shape[0], *shape), flat.dtype), _rows_lower
+)
+
+
+def _rows_of_one_storage(tensors: list[Tensor], dim: int) -> Tensor | None:
+    """Stacked equal views of one storage, such as samples of a data set: a gather, the same op wherever they lie."""
+    first = tensors[0]
+    seen, storage = first._spec, first._storage
+    if len(tensors) < _FEW or dim or storage.dtype is not seen.dtype:
+        return None
+    for t in tensors:
+        s = t._spec
+        if t._storage is not storage or s.stride != seen.stride or s.dtype is not seen.dtype or (t._rg and mode.grad):
+            return None
+    flat = see(first, spec(seen.dtype, seen.device, (storage.size,)))
+    offsets = from_array(np.array([t._spec.offset for t in tensors], np.int64), dtypes.int64, seen.device)
+    return _rows((flat, offsets), (tuple(seen.shape), seen.stride))
+
+
 @function(out=True, method=False)
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors of one shape along a new dimension."""
@@ -109,6 +145,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"entry {i}"
             )
     d = wrap_dim(dim, len(shape) + 1)
+    rows = _rows_of_one_storage(tensors, d)
+    if rows is not None:
+        return rows
     return cat([t.unsqueeze(d) for t in tensors], d)
 
 

@@ -129,7 +129,9 @@ def _svd_rule(x: Any, full: bool) -> list:
     batch, (m, n) = tuple(x.shape[:-2]), x.shape[-2:]
     k = min(m, n)
     return [
-        ((*batch, m, m if full else k), x.dtype), ((*batch, k), real_of(x.dtype)), ((*batch, n if full else k, n), x.dtype)
+        ((*batch, m, m if full else k), x.dtype),
+        ((*batch, k), real_of(x.dtype)),
+        ((*batch, n if full else k, n), x.dtype),
     ]  # fmt: skip
 
 
@@ -211,7 +213,8 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
 
 # -- pseudo-inverse, rank ----------------------------------------------------------------------------------------------
 def _tolerances(s: Tensor, atol: Any, rtol: Any, m: int, n: int) -> Tensor:
-    """Largest of atol and rtol times the largest singular value (default rtol: eps times the longer side, if atol is 0)."""
+    """Largest of atol and rtol times the largest singular value (default rtol: eps times the longer side, if
+    atol is 0)."""
     top = s.abs().amax(-1, True)
     if rtol is None:
         rtol = dtypes.finfo(s._spec.dtype).eps * max(m, n)
@@ -257,7 +260,12 @@ def _pinv_grad(ctx: Any, g: Tensor) -> tuple:
 
 
 _pinv = Op(
-    "linalg_pinv", lambda a, p: (tuple(p.shape), p.dtype), lambda b, a, p: p, _pinv_grad, saves={0: (0,)}, saves_out=(0,)
+    "linalg_pinv",
+    lambda a, p: (tuple(p.shape), p.dtype),
+    lambda b, a, p: p,
+    _pinv_grad,
+    saves={0: (0,)},
+    saves_out=(0,),
 )
 
 
@@ -268,9 +276,7 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 
 
 @function(name="linalg_matrix_rank", torch=False, method=False, out=True)
-def matrix_rank(
-    A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
-) -> Tensor:
+def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """Number of singular values above max(atol, rtol * largest)."""
     check_matrix("linalg.matrix_rank", A._spec, hermitian)
     m, n = A._spec.shape[-2:]

@@ -1,6 +1,7 @@
 """Matrix factorisations: Cholesky, LU, LDL, QR, eigenvalues, singular values. Computed on the host by LAPACK.
 
-Derivatives: Giles 2008, "Collected matrix derivative results"; Walter and Lehmann 2018 for QR and LU; Wan and Zhang 2019
+Derivatives: Giles 2008, "Collected matrix derivative results"; Walter and Lehmann 2018 for QR and LU; Wan and
+Zhang 2019
 for the complex SVD.
 """
 
@@ -31,7 +32,8 @@ def check_matrix(name: str, x: Spec, square: bool = False, argument: str = "A") 
         raise RuntimeError(f"{name}: The input tensor {argument} must have at least 2 dimensions.")
     if square and x.shape[-1] != x.shape[-2]:
         raise RuntimeError(
-            f"{name}: {argument} must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices"
+            f"{name}: {argument} must be batches of square matrices, but they are {x.shape[-2]} by "
+            f"{x.shape[-1]} matrices"
         )
     check_float(name, x, argument)
 
@@ -39,9 +41,7 @@ def check_matrix(name: str, x: Spec, square: bool = False, argument: str = "A") 
 def check_float(name: str, x: Spec, argument: str = "A") -> None:
     """Raise torch's RuntimeError for dtypes LAPACK has no routines for."""
     if not x.floating:
-        raise RuntimeError(
-            f"{name}: Expected a floating point or complex tensor as input. Got {_short_name(x.dtype)}"
-        )
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {_short_name(x.dtype)}")
     if x.dtype not in (dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128):
         raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {_short_name(x.dtype)}")
 
@@ -73,9 +73,7 @@ def host_op(name: str, rule: Callable, run: Callable, grad: Callable | None = No
             with np.errstate(all="ignore"):
                 got = run(*arrays, *static)
             got = got if isinstance(got, tuple) else (got,)
-            return tuple(
-                np.ascontiguousarray(g, dtype=d.numpy).reshape(s) for g, (s, d) in zip(got, outs)
-            )
+            return tuple(np.ascontiguousarray(g, dtype=d.numpy).reshape(s) for g, (s, d) in zip(got, outs))
 
         found = b.host(call, refs, outs, name)
         return found if isinstance(shapes, list) else found[0]
@@ -152,7 +150,8 @@ CholeskyEx = named("linalg_cholesky_ex", "L info")
 
 def _cholesky_message(k: int) -> str:
     return (
-        f"The factorization could not be completed because the input is not positive-definite (the leading minor of order "
+        f"The factorization could not be completed because the input is not positive-definite (the "
+        f"leading minor of order "
         f"{k} is not positive-definite)."
     )
 
@@ -228,9 +227,7 @@ def _lu_grad(ctx: Any, g: Tensor, *_: Any) -> tuple:
 
 CAT: Any = None  # set by linalg_solve
 _lu = host_op("lu_factor_ex", _lu_rule, host_linalg.lu, _lu_grad, saves_out=(0, 1), differentiable=(0,))
-_permutation = host_op(
-    "lu_permutation", lambda p, m: ((*p.shape[:-1], m), dtypes.int64), host_linalg.permutation
-)
+_permutation = host_op("lu_permutation", lambda p, m: ((*p.shape[:-1], m), dtypes.int64), host_linalg.permutation)
 
 
 def permutation_matrix(pivots: Tensor, m: int, like: Tensor) -> Tensor:
@@ -258,7 +255,8 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
 
 def _lu_message(k: int) -> str:
     return (
-        f"U[{k},{k}] is zero and using it on lu_solve would result in a division by zero. If you still want to perform the "
+        f"U[{k},{k}] is zero and using it on lu_solve would result in a division by zero. If you "
+        f"still want to perform the "
         f"factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
     )
 
@@ -376,9 +374,7 @@ def _qr_grad(ctx: Any, gq: Tensor | None, gr: Tensor | None) -> tuple:
     q, r = ctx.outputs
     m, n = q._spec.shape[-2], r._spec.shape[-1]
     if mode == "complete" and m > n:
-        raise RuntimeError(
-            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols."
-        )
+        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols.")
     gq, gr = or_zeros(gq, q), or_zeros(gr, r)
     rest = None
     if n > m:
@@ -438,7 +434,8 @@ def geqrf(input: Tensor) -> Any:
 
 
 def _reflectors(a: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-    """V and T with H_1 ... H_k = I - V T V^H: T = (I + D S)^-1 D, D = diag(tau), S the part of V^H V above the diagonal."""
+    """V and T with H_1 ... H_k = I - V T V^H: T = (I + D S)^-1 D, D = diag(tau), S the part of V^H V above the
+    diagonal."""
     m, k = a._spec.shape[-2], tau._spec.shape[-1]
     v = unit_lower(a, m, k)
     over = matmul(dagger(v), v).triu(1)

@@ -67,7 +67,7 @@ def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = Fal
     if dims is None:
         if A._spec.ndim not in (1, 2):
             raise RuntimeError(
-                "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got " f"{A._spec.ndim}D."
+                f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A._spec.ndim}D."
             )
         dims = (0,) if A._spec.ndim == 1 else (0, 1)
     if len(dims) == 1:
@@ -94,8 +94,6 @@ def linalg_solve_or_inf(A: Tensor) -> Tensor:
     """Inverse, inf everywhere for singular matrices."""
     out, info = inv_ex(A)
     return out.masked_fill((info != 0).unsqueeze(-1).unsqueeze(-1), float("inf"))
-
-
 
 
 # -- functions of matrices ---------------------------------------------------------------------------------------------
@@ -128,7 +126,8 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         raise RuntimeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
     if seen.shape[-1] != seen.shape[-2]:
         raise RuntimeError(
-            f"linalg.matrix_power: A must be batches of square matrices, but they are {seen.shape[-2]} by {seen.shape[-1]} "
+            f"linalg.matrix_power: A must be batches of square matrices, but they are {seen.shape[-2]} "
+            f"by {seen.shape[-1]} "
             f"matrices"
         )
     if n == 0:
@@ -150,7 +149,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """Product of matrices in the cheapest order; the first and last may be vectors."""
     items = list(tensors)
     if len(items) < 2:
-        raise RuntimeError("multi_dot(): expected at least 2 tensors but got " f"{len(items)}")
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(items)}")
     first, last = items[0]._spec.ndim == 1, items[-1]._spec.ndim == 1
     if first:
         items[0] = items[0].unsqueeze(0)
@@ -214,7 +213,8 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tens
     size = prod(shape)
     if size != B._spec.numel:
         raise RuntimeError(
-            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but "
+            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
+            "prod(self.shape[:other.ndim]), but "
             f"got {size} != {B._spec.numel}"
         )
     return linalg_solve(A.reshape(size, size), B.reshape(-1)).reshape(shape)
@@ -223,7 +223,8 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tens
 def _removed(name: str, instead: str) -> Any:
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
-            f"This function was deprecated since version 1.9 and is now removed. `torch.{name}` is deprecated in favor of "
+            f"This function was deprecated since version 1.9 and is now removed. `torch.{name}` is "
+            f"deprecated in favor of "
             f"`torch.linalg.{instead}`."
         )
 
@@ -234,5 +235,3 @@ def _removed(name: str, instead: str) -> Any:
 
 for _name in ("solve", "lstsq", "eig"):
     _removed(_name, _name)
-
-

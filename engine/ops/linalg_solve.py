@@ -44,7 +44,8 @@ def _broadcast(name: str, a: Any, b: Any) -> tuple[int, ...]:
 def _same_dtype(name: str, a: Any, b: Any) -> None:
     if a.dtype is not b.dtype:
         raise RuntimeError(
-            f"{name}: Expected A and B to have the same dtype, but found A of type {_c(a.dtype)} and B of type {_c(b.dtype)} "
+            f"{name}: Expected A and B to have the same dtype, but found A of type {_c(a.dtype)} and B "
+            f"of type {_c(b.dtype)} "
             f"instead"
         )
 
@@ -77,9 +78,7 @@ _triangular = host_op(
 
 
 @function(name="linalg_solve_triangular", torch=False, method=False, out=True)
-def solve_triangular(
-    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
-) -> Tensor:
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """X of A X = B (or X A = B) for triangular A; a zero on the diagonal gives inf or NaN."""
     a, b = A._spec, B._spec
     check_matrix("linalg.solve_triangular", a, True)
@@ -89,7 +88,8 @@ def solve_triangular(
     if a.shape[-1] != b.shape[-2 if left else -1]:
         way = "AX = B" if left else "XA = B"
         raise RuntimeError(
-            f"linalg.solve_triangular: Incompatible shapes of A and B for the equation {way} ({a.shape[-2]}x{a.shape[-1]} "
+            f"linalg.solve_triangular: Incompatible shapes of A and B for the equation {way} "
+            f"({a.shape[-2]}x{a.shape[-1]} "
             f"and {b.shape[-2]}x{b.shape[-1]})"
         )
     if left:
@@ -205,7 +205,9 @@ _inv = host_op(
 
 
 def _no_inverse(k: int) -> str:
-    return f"The diagonal element {k} is zero, the inversion could not be completed because the input matrix is singular."
+    return (
+        f"The diagonal element {k} is zero, the inversion could not be completed because the input matrix is singular."
+    )
 
 
 @function(name="linalg_inv_ex", torch=False, method=False, out=True)
@@ -290,7 +292,9 @@ def _det_grad(ctx: Any, g: Tensor) -> tuple:
     return (scale * phase * matmul(u * _others(s).unsqueeze(-2), vh),)
 
 
-_det = host_op("linalg_det", lambda a: (tuple(a.shape[:-2]), a.dtype), np.linalg.det, _det_grad, saves=(0,), saves_out=(0,))
+_det = host_op(
+    "linalg_det", lambda a: (tuple(a.shape[:-2]), a.dtype), np.linalg.det, _det_grad, saves=(0,), saves_out=(0,)
+)
 
 
 @function(name="linalg_det", torch=False, method=False, out=True)
@@ -384,9 +388,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     check_float("torch.linalg.lstsq", b, "B")
     _same_dtype("torch.linalg.lstsq", a, b)
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
-        raise RuntimeError(
-            "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
-        )
+        raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")
     driver = driver or "gelsy"
     vector = a.ndim - 1 == b.ndim
     right = B.unsqueeze(-1) if vector else B
@@ -404,6 +406,4 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
         residuals = residuals.real if residuals._spec.dtype.is_complex else residuals
     if driver == "gels":
         rank = FULL((0,), 0, dtypes.int64, a.device)
-    return Lstsq(
-        x.squeeze(-1) if vector else x, residuals, rank, values if driver in ("gelsd", "gelss") else empty
-    )
+    return Lstsq(x.squeeze(-1) if vector else x, residuals, rank, values if driver in ("gelsd", "gelss") else empty)

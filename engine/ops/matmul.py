@@ -21,6 +21,8 @@ _TINY = 1 << 15  # multiply-adds below which a product (like any of one row) is 
 
 def product_lower(b: Any, x: Any, y: Any) -> Any:
     """Batched product (batch, m, k) @ (batch, k, n) of operands of equal dtype; stride-0 batches are broadcast."""
+    if b.lifts:
+        return b.product(product_lower, x, y)
     batch, m, k = x.shape
     n = y.shape[2]
     dtype = x.dtype
@@ -290,7 +292,14 @@ def _linear_grad_recorded(ctx: Any, g: Tensor, x: Tensor | None, w: Tensor | Non
     return dx, dw
 
 
-_linear = Op("linear", _linear_rule, _linear_lower, _linear_grad, saves={0: (1,), 1: (0,)}, grad_name="AddmmBackward0")
+_linear = Op("linear", _linear_rule, _linear_lower, _linear_grad, saves={0: (1,), 1: (0,)}, grad_name="AddmmBackward0",
+             variant=lambda specs, static: _linear_name(specs))  # fmt: skip
+
+
+def _linear_name(specs: tuple[Spec, ...]) -> str:
+    if specs[0].ndim != 2:
+        return "ViewBackward0" if len(specs) == 3 else "UnsafeViewBackward0"
+    return "AddmmBackward0" if len(specs) == 3 else "MmBackward0"
 
 
 @function(torch=False, method=False, functional=True)

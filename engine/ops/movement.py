@@ -100,6 +100,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         return roll(input.reshape(-1), shifts, 0).reshape(input._spec.shape)
     if len(shifts) != len(dims):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
+    if not input._spec.ndim:
+        raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
     axes = tuple(wrap_dim(d, input._spec.ndim) for d in dims)
     if not input._spec.numel or not input._spec.ndim:
         return input.clone()
@@ -226,7 +228,8 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     if isinstance(indices_or_sections, Tensor):
         if indices_or_sections._spec.ndim > 1:
             raise RuntimeError(
-                f"tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, but "
+                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional "
+                "tensor, but "
                 f"got a tensor with {indices_or_sections._spec.ndim} dims"
             )
         indices_or_sections = indices_or_sections.tolist()
@@ -250,14 +253,16 @@ def _splitting(name: str, least: int, dim_of: Any) -> Any:
         seen = input._spec
         if seen.ndim < least:
             raise RuntimeError(
-                f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a tensor "
+                f"torch.{name} requires a tensor with at least {least} dimension{'s' if least > 1 else ''}, but got a "
+                "tensor "
                 f"with {seen.ndim} dimensions!"
             )
         d = dim_of(seen.ndim)
         if isinstance(indices_or_sections, int):
             if indices_or_sections <= 0 or seen.shape[d] % indices_or_sections:
                 raise RuntimeError(
-                    f"torch.{name} attempted to split along dimension {d}, but the size of the dimension {seen.shape[d]} is "
+                    f"torch.{name} attempted to split along dimension {d}, but the size of the dimension "
+                    f"{seen.shape[d]} is "
                     f"not divisible by the split_size {indices_or_sections}!"
                 )
         return tensor_split(input, indices_or_sections, d)

@@ -75,6 +75,7 @@ class Op:
         grad_name: name of the recorded function, default ``<Name>Backward0``.
         scalars: dtypes of run-time numbers, or a function of the specs and static arguments that gives them.
         differentiable: numbers of results that carry a gradient (None: all floating ones).
+        variant: ``variant(specs, static) -> name`` where torch's name of the recorded function depends on the operands.
     """
 
     def __init__(
@@ -89,8 +90,11 @@ class Op:
         grad_name: str | None = None,
         scalars: tuple[dtypes.dtype, ...] | Callable[..., tuple[dtypes.dtype, ...]] = (),
         differentiable: tuple[int, ...] | None = None,
+        variant: Callable[[tuple, tuple], str] | None = None,
     ) -> None:
         self.name = name
+        self.variant = variant
+        self.variants: dict[str, type[GradFn]] = {}
         self.rule = rule
         self.lower = lower
         self.derivative = grad
@@ -145,7 +149,7 @@ class Op:
         saves: Any = None,
     ) -> None:
         """Note the op for the backward pass (``saves``: other operands to save than declared)."""
-        fn = _new(self.grad_class)
+        fn = _new(self.grad_class if self.variant is None else self._variant(call))
         fn.seq = next(sequence)
         fn.call = call
         fn.outs = call.outs
@@ -192,6 +196,13 @@ class Op:
                 t._rg = True
                 if i:
                     t._out_nr = i
+
+    def _variant(self, call: Call) -> type[GradFn]:
+        name = self.variant(call.specs, call.static)
+        found = self.variants.get(name)
+        if found is None:
+            found = self.variants[name] = type(name, (self.grad_class,), {"__module__": "torch.autograd"})
+        return found
 
     def resolve(self, specs: tuple[Spec, ...], static: tuple) -> Call:
         """Work out everything that depends on descriptions only; kept for the next time."""
@@ -446,7 +457,7 @@ def assign(x: Tensor, value: Tensor, name: str = "copy_", steal: bool = False, c
 CAST: Any = None  # set by ops.creation: conversion as a tensor op
 
 
-def put(x: Tensor, value: Tensor, steal: bool = False, overwrites: bool = False) -> None:
+def put(x: Tensor, value: Tensor, steal: bool = False, overwrites: Any = False) -> None:
     """Move a value of ``x``'s shape and dtype into ``x``'s storage and connect the record.
 
     ``overwrites``: the value does not come from ``x``'s old one, which thus gets a zero gradient.

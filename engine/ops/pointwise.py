@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Number
 from typing import Any
 
@@ -12,10 +12,12 @@ import numpy as np
 from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
+from ..device import device as Device
 from ..graph.ir import Ref
 from ..graph.log import log_of
 from ..graph.node import Node, Storage
 from ..graph.spec import Spec, spec
+from . import op as op_module
 from .op import Op, dense_strides, function, memory_order, scalar_type_name
 
 _new = object.__new__
@@ -368,13 +370,27 @@ def _plain(value: Any) -> tuple[Any, str]:
 
 def _same_device(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """0-dim CPU tensors mix with any device, as in torch; others do not."""
-    if b._spec.ndim == 0 and b._spec.device.kind == "cpu" and a._spec.device.kind != "meta":
-        return a, TO_DEVICE(b, a._spec.device)
-    if a._spec.ndim == 0 and a._spec.device.kind == "cpu" and b._spec.device.kind != "meta":
-        return TO_DEVICE(a, b._spec.device), b
+    a, b = mix((a, b))
     return a, b
 
 
+def mix(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Operands of an op brought to one device where that is allowed; as they are otherwise."""
+    specs = [t._spec for t in tensors]
+    if any([type(s.device) is not Device for s in specs]):
+        return VIRTUAL(tensors)
+    target = next((s.device for s in specs if s.ndim or s.device.kind != "cpu"), None)
+    if target is None or target.kind == "meta":
+        return tensors
+    return [
+        TO_DEVICE(t, target) if s.device is not target and not s.ndim and s.device.kind == "cpu" else t
+        for t, s in zip(tensors, specs)
+    ]
+
+
+op_module.MIX = mix
+VIRTUAL: Any = None  # set by func: operands of which some are on a virtual device, brought to it
+LIFT: Any = None  # set by func: a tensor brought to a virtual device
 TO_DEVICE: Any = None  # set by ops.creation
 
 

@@ -11,6 +11,7 @@ from .. import dtypes, random
 from ..autograd.variable import Tensor
 from ..graph.spec import spec
 from . import creation
+from .complex_numbers import view_as_real
 from .creation import cast, draw, from_array
 from .op import Op, check_inplace, function, put, scalar_type_name
 from .op import registry as REGISTRY
@@ -78,6 +79,9 @@ def _only_float(name: str, x: Tensor) -> None:
 def uniform_(self: Tensor, *bounds: Any, generator: Any = None, **named: Any) -> Tensor:
     """Uniform numbers in [from, to) (``from=0, to=1``), in place."""
     low, high = _bounds(bounds, named, ("from", 0.0), ("to", 1.0), "uniform_")
+    if self._spec.dtype.is_complex:
+        uniform_(view_as_real(self), low, high, generator=generator)
+        return self
     _only_float("check_uniform_bounds", self)
     if low > high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")

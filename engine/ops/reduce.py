@@ -434,6 +434,9 @@ def _spread(name: str, root: bool) -> Any:
         if correction is None:
             correction = 1 if unbiased is None or unbiased else 0
         dims = dims_of(dim, input._spec.ndim)
+        if input._spec.dtype.is_complex:
+            parts = [_var((part,), (dims, keepdim, False), (float(correction),)) for part in (input.real, input.imag)]
+            return (parts[0] + parts[1]).sqrt() if root else parts[0] + parts[1]
         return _var((input,), (dims, keepdim, root), (float(correction),))
 
     call.__name__ = call.__qualname__ = name

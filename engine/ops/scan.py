@@ -147,7 +147,13 @@ def _recurrence_lower(b: Any, a: Any, c: Any, dim: int, reverse: bool) -> Any:
         return [KernelCall("scan.cl", "eng_recurrence", (groups,), (1,), args, options)]
 
     native = Native(
-        "recurrence", ("a", "b"), ("out",), ((shape, dtype),), calls, False, ("math.cl",),
+        "recurrence",
+        ("a", "b"),
+        ("out",),
+        ((shape, dtype),),
+        calls,
+        False,
+        ("math.cl",),
         reference.recurrence(dim, reverse),
     )
     return b.kernel(native, (a.contiguous(), c.contiguous()), native.outputs)[0]
@@ -240,7 +246,13 @@ def _extreme_lower(b: Any, x: Any, dim: int, how: str) -> list:
         return [KernelCall("scan.cl", "eng_scan_extreme", (groups,), (1,), args, options)]
 
     native = Native(
-        "scan_extreme", ("in",), ("out", "index"), ((shape, dtype), (shape, dtypes.int64)), calls, False, ("math.cl",),
+        "scan_extreme",
+        ("in",),
+        ("out", "index"),
+        ((shape, dtype), (shape, dtypes.int64)),
+        calls,
+        False,
+        ("math.cl",),
         reference.running_extreme(dim, how),
     )
     return b.kernel(native, (x.contiguous(),), native.outputs)
@@ -355,7 +367,8 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
         spaces = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing]
         if len(spaces) != len(dims):
             raise RuntimeError(
-                f"torch.gradient expected spacing to be unspecified, a scalar, or it's length to be equal to 'len(dim)', "
+                "torch.gradient expected spacing to be unspecified, a scalar, or it's length to be equal to "
+                "'len(dim)', "
                 f"but got {len(spaces)}"
             )
     else:
@@ -377,7 +390,8 @@ def _gradient(x: Tensor, space: Any, d: int, edge_order: int) -> Tensor:
         shape[d] = -1
         h = space.diff().reshape(shape)
     else:
-        h = FULL([n - 1 if k == d else 1 for k in range(x._spec.ndim)], 1, dtypes.default.get(), x._spec.device) * space
+        real = x._spec.dtype if x._spec.floating else dtypes.default.get()
+        h = FULL([n - 1 if k == d else 1 for k in range(x._spec.ndim)], 1, real, x._spec.device) * space
 
     def step(start: int, count: int) -> Tensor:
         return h.narrow(d, start, count)

@@ -19,7 +19,8 @@ from .views import _permute, wrap_dim
 def _same_dtype(name: str, x: Tensor, source: Tensor) -> None:
     if x._spec.dtype is not source._spec.dtype:
         raise RuntimeError(
-            f"{name}(): self and source expected to have the same dtype, but got (self) {scalar_type_name(x._spec.dtype)} "
+            f"{name}(): self and source expected to have the same dtype, but got (self) "
+            f"{scalar_type_name(x._spec.dtype)} "
             f"and (source) {scalar_type_name(source._spec.dtype)}"
         )
 
@@ -139,7 +140,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value._spec.ndim:
             raise RuntimeError(
-                f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} dimension(s)."
+                f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} "
+                "dimension(s)."
             )
         value = cast(value, seen.dtype)
     else:
@@ -147,6 +149,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     d = wrap_dim(dim, seen.ndim)
     if not seen.ndim:
         return _along(input.reshape(1), 0, index, value.reshape(1), "set").reshape(())
+    if value._rg:  # its gradient counts each place once, however often the index names it
+        mask = index_fill(zeros_of((seen.shape[d],), dtypes.bool, seen.device), 0, index, True)
+        return where(mask.reshape([-1 if k == d else 1 for k in range(seen.ndim)]), value, input)
     rest = tuple(n for k, n in enumerate(seen.shape) if k != d)
     return _along(input, d, index, value.expand(index._spec.numel, *rest).movedim(0, d), "set")
 
@@ -160,7 +165,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         )
     if input._spec.dtype is not source._spec.dtype:
         raise RuntimeError(
-            f"masked_scatter: expected self and source to have same dtypes but got {scalar_type_name(input._spec.dtype)} and "
+            "masked_scatter: expected self and source to have same dtypes but got "
+            f"{scalar_type_name(input._spec.dtype)} and "
             f"{scalar_type_name(source._spec.dtype)}"
         )
     shape = REGISTRY["broadcast_shapes"].call(input._spec.shape, mask._spec.shape)
@@ -169,7 +175,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         return input.clone()
     count = source._spec.numel
     if mask._spec.numel > count and int(mask.sum().item()) > count:
-        raise RuntimeError("masked_scatter: expected self and source to have number of elements of source >= number of ones "
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have number of elements of source >= number of ones "
                            "in mask")  # fmt: skip
     if not count:
         return input.clone()
@@ -295,7 +302,8 @@ def _check_sizes(x: Spec, index: Spec, src: Spec, dim: int) -> None:
     for k, n in enumerate(index.shape):
         if n > src.shape[k] or (k != dim and n > x.shape[k]):
             raise RuntimeError(
-                f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {dim} and "
+                f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension "
+                f"{dim} and "
                 f"to be no larger size than src {list(src.shape)}"
             )
 

@@ -39,7 +39,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     if as_tuple:
         found = np.nonzero(values.reshape(1) if not seen.ndim else values)
         return tuple(from_array(f.astype(np.int64, copy=False), dtypes.int64, seen.device) for f in found)
-    found = np.argwhere(values).reshape(-1, seen.ndim)
+    found = np.argwhere(values) if seen.ndim else np.zeros((int(values.any()), 0), np.int64)
     return from_array(found.astype(np.int64, copy=False), dtypes.int64, seen.device)
 
 
@@ -99,7 +99,13 @@ def _search_lower(b: Any, seq: Any, values: Any, sorter: Any, right: bool, dtype
         return [KernelCall("search.cl", "eng_search", (groups,), (1,), args, options)]
 
     native = Native(
-        "search", ("seq", "values", "sorter"), ("out",), ((values.shape, dtypes.int64),), calls, False, ("math.cl",),
+        "search",
+        ("seq", "values", "sorter"),
+        ("out",),
+        ((values.shape, dtypes.int64),),
+        calls,
+        False,
+        ("math.cl",),
         reference.search(right, sort),
     )
     return b.kernel(native, (seq, values, sorter), native.outputs)[0].cast(dtype)
@@ -128,7 +134,8 @@ def searchsorted(
         input = from_array(np.asarray(input), None, seq.device)
         if seq.ndim != 1:
             raise RuntimeError(
-                "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
+                "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we "
+                "got "
                 f"boundaries tensor dim({seq.ndim}) and input value's dim(0) numel(1)"
             )
         input = cast(input, seq.dtype) if not (input._spec.floating and not seq.floating) else input
@@ -139,7 +146,8 @@ def searchsorted(
     seen = input._spec
     if seq.ndim != 1 and (seq.ndim != seen.ndim or seq.shape[:-1] != seen.shape[:-1]):
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and "
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            "tensor and "
             f"input value tensor must match, but we got boundaries tensor {list(seq.shape)} and input value tensor "
             f"{list(seen.shape)}"
         )
@@ -220,7 +228,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return zeros_of((size,), dtype, seen.device).index_add(0, input.to(dtypes.int64), ones)
 
 
-def _span(values: np.ndarray, low: float, high: float, name: str) -> tuple[float, float]:
+def _span(values: np.ndarray, low: float, high: float, name: str, widen: float) -> tuple[float, float]:
+    """Limits of the bins, those of the data where both are equal, ``widen`` on either side of a single value."""
     if low == high and values.size:
         low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -228,8 +237,12 @@ def _span(values: np.ndarray, low: float, high: float, name: str) -> tuple[float
     if low > high:
         raise RuntimeError(f"{name}: max must be larger than min")
     if low == high:
-        low, high = low - 1, high + 1
+        low, high = low - widen, high + widen
     return low, high
+
+
+def _counts(counts: np.ndarray, seen: Spec) -> Tensor:
+    return from_array(dtypes.to_storage(counts.astype(np.float64), seen.dtype), seen.dtype, seen.device)
 
 
 @function(out=True)
@@ -240,11 +253,11 @@ def histc(input: Tensor, bins: int = 100, min: Any = 0, max: Any = 0) -> Tensor:
         raise RuntimeError("bins must be > 0")
     check_kind("histogram_cpu", seen.dtype, "f")
     values = _host(input).reshape(-1)
-    low, high = _span(values, float(min), float(max), "torch.histc")
+    low, high = _span(values, float(min), float(max), "torch.histc", 1.0)
     inside = values[(values >= low) & (values <= high)]
     place = np.minimum(((inside.astype(np.float64) - low) * bins / (high - low)).astype(np.int64), bins - 1)
     counts = np.bincount(place, minlength=bins)
-    return from_array(counts.astype(seen.dtype.numpy), seen.dtype, seen.device)
+    return _counts(counts, seen)
 
 
 HistogramResult = named("histogram", "hist bin_edges")
@@ -279,7 +292,8 @@ def histogramdd(
     per_dim = [bins] * dims if isinstance(bins, int) else list(bins)
     if len(per_dim) != dims:
         raise RuntimeError(
-            f"torch.histogramdd: expected {dims} bin counts or sequences for a {dims}-dimensional histogram but got {len(per_dim)}"
+            f"torch.histogramdd: expected {dims} bin counts or sequences for a {dims}-dimensional histogram but got "
+            f"{len(per_dim)}"
         )
     hist, edges = _histogram(input.reshape(-1, dims), per_dim, range, weight, density, "histogramdd")
     return HistogramddResult(hist, tuple(edges))
@@ -297,7 +311,7 @@ def _histogram(points: Tensor, bins: list, span: Any, weight: Any, density: bool
         low, high = (0.0, 0.0) if span is None else (float(span[2 * d]), float(span[2 * d + 1]))
         if span is None and not len(data):
             low, high = 0.0, 1.0
-        low, high = _span(data[:, d], low, high, f"torch.{name}")
+        low, high = _span(data[:, d], low, high, f"torch.{name}", 0.5)
         edges.append(linspace(low, high, int(b) + 1, dtype=seen.dtype, device=seen.device))
     sizes = [e._spec.numel - 1 for e in edges]
     flat, inside = np.zeros(len(data), np.int64), np.ones(len(data), bool)
@@ -316,7 +330,7 @@ def _histogram(points: Tensor, bins: list, span: Any, weight: Any, density: bool
             widths = np.diff(_host(e).astype(np.float64))
             counts = counts / widths.reshape([-1 if k == d else 1 for k in np.arange(len(edges))])
         counts = counts / total
-    return from_array(counts.astype(seen.dtype.numpy), seen.dtype, seen.device), edges
+    return _counts(counts, seen), edges
 
 
 @function(method=False)
@@ -327,7 +341,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     sizes = (shape,) if isinstance(shape, int) else tuple(int(s) for s in shape)
     if any(s < 0 for s in sizes):
         raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
-    out, rest = [], indices
+    out, rest = [], indices.to(dtypes.int64)
     for size in reversed(sizes):
         out.append(rest % size if size else rest)
         rest = rest // size if size else rest

@@ -118,7 +118,9 @@ def _clamp_grad(ctx: Any, g: Tensor) -> tuple:
     return (_where((inside, g, _zero(g))),)
 
 
-_clamp = Op("clamp", _clamp_rule, _clamp_lower, _clamp_grad, saves=(0,), scalars=_clamp_scalars)
+_clamp = Op(
+    "clamp", _clamp_rule, _clamp_lower, _clamp_grad, saves=(0,), scalars=_clamp_scalars, grad_name="ClampBackward1"
+)
 
 
 @function(inplace=True, out=True, aliases=("clip",))

@@ -136,9 +136,7 @@ def _rows(x: Any, dim: int) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
 
 def _native(b: Any, name: str, flat: Any, shape: tuple[int, ...], calls: Any, meaning: Any) -> list:
     outputs = ((shape, flat.dtype), (shape, dtypes.int64))
-    native = Native(
-        name, ("in",), ("values", "index"), outputs, calls, False, ("math.cl",), meaning
-    )
+    native = Native(name, ("in",), ("values", "index"), outputs, calls, False, ("math.cl",), meaning)
     return b.kernel(native, (flat,), outputs)
 
 

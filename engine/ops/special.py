@@ -1,7 +1,7 @@
 """Special functions: gamma, error, Bessel and Airy functions, zeta and orthogonal polynomials, element by element.
 
-Formulas of the values: cl_kernels/special_real.cl, igamma_real.cl, bessel_real.cl, polynomial_real.cl. Where PyTorch has no
-derivative, none is recorded.
+Formulas of the values: cl_kernels/special_real.cl, igamma_real.cl, bessel_real.cl, polynomial_real.cl. Where PyTorch
+has no derivative, none is recorded.
 """
 
 from __future__ import annotations
@@ -184,16 +184,15 @@ def _at_zero(x: Tensor, value: Tensor) -> Tensor:
 
 i0 = _fn("i0", lambda g, x, out: g * i1(x), special=True, grad_name="I0Backward0")
 i0e = _only("i0e", lambda g, x, out: g * (i1e(x) - x.sgn() * out), saves_out=True, grad_name="SpecialI0EBackward0")
-i1 = _only(
-    "i1", lambda g, x, out: g * _at_zero(x, i0(x) - out / x), saves_out=True, grad_name="SpecialI1Backward0"
-)
+i1 = _only("i1", lambda g, x, out: g * _at_zero(x, i0(x) - out / x), saves_out=True, grad_name="SpecialI1Backward0")
 i1e = _only(
     "i1e", lambda g, x, out: g * _at_zero(x, i0e(x) - out * (x.sgn() + 1 / x)), saves_out=True,
     grad_name="SpecialI1EBackward0",
 )  # fmt: skip
 for _name in (
-    "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_i0", "modified_bessel_i1", "modified_bessel_k0",
-    "modified_bessel_k1", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "spherical_bessel_j0", "airy_ai",
+    "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_i0", "modified_bessel_i1",
+    "modified_bessel_k0", "modified_bessel_k1", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1",
+    "spherical_bessel_j0", "airy_ai",
 ):  # fmt: skip
     _only(_name)
 

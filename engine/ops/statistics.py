@@ -12,7 +12,6 @@ from .op import Op, function
 from .pointwise import check_kind, compute
 from .reduce import dims_of, named, reduced_shape, restore
 
-
 # -- counts ------------------------------------------------------------------------------------------------------------
 _count = Op(
     "count_nonzero",
@@ -43,7 +42,8 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
     """Mean of the elements that are not NaN."""
     if not input._spec.floating:
         raise RuntimeError(
-            f"nanmean(): expected input to have floating point or complex dtype but got {_scalar_name(input._spec.dtype)}"
+            "nanmean(): expected input to have floating point or complex dtype but got "
+            f"{_scalar_name(input._spec.dtype)}"
         )
     count = input.isnan().logical_not().sum(dim, keepdim)
     return nansum(input, dim, keepdim, dtype=dtype) / count
@@ -166,7 +166,8 @@ def _check_weights(name: str, w: Tensor, count: int, allow: str) -> None:
         raise RuntimeError(f"cov(): {name} cannot be negative")
     if seen.numel != count:
         raise RuntimeError(
-            f"cov(): expected {name} to have the same numel as there are observations in the input but got {seen.numel} != {count}"
+            f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+            f"{seen.numel} != {count}"
         )
 
 
@@ -175,7 +176,8 @@ def corrcoef(input: Tensor) -> Tensor:
     """Correlation matrix of variables in rows."""
     if input._spec.ndim > 2:
         raise RuntimeError(
-            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input._spec.ndim} dimensions"
+            f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input._spec.ndim} "
+            "dimensions"
         )
     c = cov(input)
     if not c._spec.ndim:

@@ -113,10 +113,14 @@ def _addcdiv_rule(x: Spec, a: Spec, c: Spec) -> Spec:
     dtype = _promoted(x, a, c)
     if not (a.floating or c.floating):
         raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true division "
-            "of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 / "
-            "tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The "
-            "future addcdiv behavior is just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes."
+            "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a "
+            "true division "
+            "of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * "
+            "torch.trunc(tensor1 / "
+            "tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float "
+            "inputs. The "
+            "future addcdiv behavior is just the latter implementation: (input + value * tensor1 / tensor2), for all "
+            "dtypes."
         )
     return pointwise_spec(dtype, x, a, c)
 

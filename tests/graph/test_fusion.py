@@ -94,6 +94,13 @@ def test_forward_and_backward(most, function):
     assert kernels(both_ways(function)) <= most + 1  # one for the constant operand some of them make
 
 
+def test_without_fusion_each_primitive_is_a_kernel(monkeypatch):
+    x, y = rows(), rows()
+    monkeypatch.setattr(torch.config, "fusion", False)
+    assert kernels(lambda: (x + y).exp() * 2) == 3
+    assert kernels(lambda: F.softmax(x, 1)) == 5  # max, subtract, exp, sum, divide
+
+
 def test_a_write_through_a_view_is_one_kernel():
     x, y = rows(), rows()
     assert kernels(lambda: x[1:].copy_(y[1:] * 2)) == 1

@@ -8,8 +8,8 @@ import engine
 torch = pytest.importorskip("torch")
 
 UNARY = (
-    "abs angle sgn exp log sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid log2 log10 log1p "
-    "expm1 exp2 reciprocal square neg conj conj_physical"
+    "abs angle sgn exp log sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh sigmoid log2 log10 "
+    "log1p expm1 exp2 reciprocal square neg conj conj_physical"
 ).split()
 
 
@@ -84,4 +84,6 @@ def test_special_values(dtype):
         mine, theirs = (getattr(t, name)(t.tensor(z)).numpy() for t in (engine, torch))
         expected = np.where(np.isfinite(theirs), theirs, 0)
         tolerance = 1e-5 if dtype == "complex64" else 1e-12
-        np.testing.assert_allclose(np.where(np.isfinite(theirs), mine, 0), expected, rtol=tolerance, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(
+            np.where(np.isfinite(theirs), mine, 0), expected, rtol=tolerance, atol=tolerance, err_msg=name
+        )
