@@ -144,7 +144,7 @@ globals().update(LEGACY_TYPES)
 
 _LAZY = frozenset(
     (
-        "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "hub", "jit", "library", "linalg", "models",
+        "_C", "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "hub", "jit", "library", "linalg", "models",
         "multiprocessing", "profiler", "signal", "special", "testing", "types", "viz",
     )
 )  # fmt: skip

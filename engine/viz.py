@@ -24,7 +24,10 @@ from .tensor import Tensor
 _CHAR, _LINE, _PAD = 6.7, 15, 9  # width of a letter, height of a line, padding of a box, pixels
 _GAP_X, _GAP_Y, _MARGIN = 26, 44, 24
 _SWEEPS = 12  # passes of the ordering
-_COLOURS = ("#cfe8ff", "#ffe3c2", "#d6f5d0", "#f3d3ee", "#fff3b0", "#d9d4f7", "#c9f0ee", "#f9cfd0")
+_COLOURS = (
+    "#cfe8ff", "#ffe3c2", "#d6f5d0", "#f3d3ee", "#fff3b0", "#d9d4f7", "#c9f0ee", "#f9cfd0", "#e3e8c8", "#bcd9f5",
+    "#ffd0a8", "#e6dccf",
+)  # fmt: skip
 _INPUT, _PLAIN = "#eeeeee", "#ffffff"
 _IN_MEMORY = "in memory"
 _RESULT = " ← result"
@@ -44,13 +47,19 @@ class Box:
 
     @property
     def width(self) -> float:
-        """Pixels."""
-        return max(len(self.title) + (1 if self.kernel is None else 6), *(len(line) * 0.88 for line in self.lines), 6) * _CHAR + 2 * _PAD
+        """Pixels; boxes without a title are points that an edge goes through."""
+        if not self.title:
+            return 4.0
+        return (
+            max(len(self.title) + (1 if self.kernel is None else 6), *(len(line) * 0.88 for line in self.lines), 6)
+            * _CHAR
+            + 2 * _PAD
+        )
 
     @property
     def height(self) -> float:
         """Pixels."""
-        return (1 + len(self.lines)) * _LINE + 2 * _PAD - 4
+        return 0.0 if not self.title else (1 + len(self.lines)) * _LINE + 2 * _PAD - 4
 
 
 class Drawing:
@@ -60,7 +69,7 @@ class Drawing:
         self.boxes = boxes
         self.kernels = kernels
         self.title = title
-        _layout(boxes)
+        self.routes = _layout(boxes)
         self.width = max((b.x + b.width for b in boxes), default=0.0) + _MARGIN
         self.height = max((b.y + b.height for b in boxes), default=0.0) + _MARGIN
 
@@ -72,7 +81,7 @@ class Drawing:
 
     def svg(self) -> str:
         """The picture as SVG."""
-        parts = [_edge(self.boxes[i], box) for box in self.boxes for i in box.inputs]
+        parts = [_edge(route) for route in self.routes]
         parts += [_rectangle(box) for box in self.boxes]
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:.0f} {self.height:.0f}" '
@@ -180,11 +189,51 @@ def _kernels(tensors: tuple[Tensor, ...], order: list[Node]) -> tuple[dict[int, 
 
 
 # -- layout ---------------------------------------------------------------------------------------------------------------
-def _layout(boxes: list[Box]) -> None:
+def _layout(boxes: list[Box]) -> list[list[Box]]:
     """Layers by the longest path from the inputs; within a layer, boxes near their neighbours (barycentre sweeps).
 
-    Source: Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures" (1981).
+    Returns the way of each edge: its source, an empty box in every layer it crosses (so that it goes between the others)
+    and its target. Source: Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system
+    structures" (1981).
     """
+    _assign_layers(boxes)
+    routes: list[list[Box]] = []
+    for box in boxes:
+        for i in box.inputs:
+            crossed = range(boxes[i].layer + 1, box.layer)
+            routes.append([boxes[i], *(Box("", [], layer=layer) for layer in crossed), box])
+    layers: dict[int, list[Box]] = {}
+    for box in boxes + [way for route in routes for way in route[1:-1]]:
+        layers.setdefault(box.layer, []).append(box)
+    above: dict[int, list[Box]] = {}
+    below: dict[int, list[Box]] = {}
+    for route in routes:
+        for upper, lower in zip(route, route[1:]):
+            above.setdefault(id(lower), []).append(upper)
+            below.setdefault(id(upper), []).append(lower)
+    rows = [layers[key] for key in sorted(layers)]
+    y = float(_MARGIN)
+    for row in rows:
+        height = max(box.height for box in row)
+        for box in row:
+            box.y = y if box.title else y + height / 2
+        y += height + _GAP_Y
+        _pack(row, {id(box): 60.0 * n for n, box in enumerate(row)})
+    for sweep in range(_SWEEPS):
+        down = sweep % 2 == 0
+        near = above if down else below
+        for row in rows if down else reversed(rows):
+            wanted = {id(box): _mean([_centre(other) for other in near.get(id(box), ())], _centre(box)) for box in row}
+            row.sort(key=lambda box: wanted[id(box)])
+            _pack(row, wanted)
+    left = min((box.x for row in rows for box in row), default=0.0)
+    for row in rows:
+        for box in row:
+            box.x += _MARGIN - left
+    return routes
+
+
+def _assign_layers(boxes: list[Box]) -> None:
     users: list[list[int]] = [[] for _ in boxes]
     for i, box in enumerate(boxes):
         for j in box.inputs:
@@ -193,39 +242,18 @@ def _layout(boxes: list[Box]) -> None:
     for i in range(len(boxes) - 1, -1, -1):  # inputs close to where they are used
         if not boxes[i].inputs and users[i]:
             boxes[i].layer = min(boxes[j].layer for j in users[i]) - 1
-    layers: dict[int, list[int]] = {}
-    for i, box in enumerate(boxes):
-        layers.setdefault(box.layer, []).append(i)
-    rows = [layers[key] for key in sorted(layers)]
-    y = float(_MARGIN)
-    for row in rows:
-        for i in row:
-            boxes[i].y = y
-        y += max(boxes[i].height for i in row) + _GAP_Y
-        _pack(boxes, row, {i: float(n) for n, i in enumerate(row)})
-    for sweep in range(_SWEEPS):
-        down = sweep % 2 == 0
-        for row in rows if down else reversed(rows):
-            near = {i: boxes[i].inputs if down else users[i] for i in row}
-            wanted = {i: _mean([_centre(boxes[j]) for j in near[i]], _centre(boxes[i])) for i in row}
-            row.sort(key=lambda i: wanted[i])
-            _pack(boxes, row, wanted)
-    left = min((box.x for box in boxes), default=0.0)
-    for box in boxes:
-        box.x += _MARGIN - left
 
 
-def _pack(boxes: list[Box], row: list[int], wanted: dict[int, float]) -> None:
+def _pack(row: list[Box], wanted: dict[int, float]) -> None:
     """Place a row's boxes near the wanted centres, in order and without overlap."""
     edge = float("-inf")
     shift = 0.0
-    for i in row:
-        box = boxes[i]
-        box.x = max(wanted[i] - box.width / 2, edge)
-        shift += wanted[i] - _centre(box)
-        edge = box.x + box.width + _GAP_X
-    for i in row:  # what was pushed to the right comes half-way back, all together
-        boxes[i].x += shift / len(row)
+    for box in row:
+        box.x = max(wanted[id(box)] - box.width / 2, edge)
+        shift += wanted[id(box)] - _centre(box)
+        edge = box.x + box.width + (_GAP_X if box.title else _GAP_X / 2)
+    for box in row:  # what was pushed to the right comes back, all together
+        box.x += shift / len(row)
 
 
 def _centre(box: Box) -> float:
@@ -266,14 +294,15 @@ def _rectangle(box: Box) -> str:
     return f"<g>{frame}{badge}{''.join(rows)}</g>"
 
 
-def _edge(source: Box, target: Box) -> str:
-    x1, y1 = _centre(source), source.y + source.height
-    x2, y2 = _centre(target), target.y - 1
-    bend = max((y2 - y1) * 0.45, 12)
-    return (
-        f'<path d="M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}" fill="none" '
-        f'stroke="#777" stroke-width="1.2" marker-end="url(#arrow)"/>'
-    )
+def _edge(route: list[Box]) -> str:
+    source, *between, target = route
+    points = [(_centre(source), source.y + source.height), *((_centre(b), b.y) for b in between)]
+    points.append((_centre(target), target.y - 1))
+    path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
+    for (x1, y1), (x2, y2) in zip(points, points[1:]):
+        bend = (y2 - y1) * 0.45
+        path += f"C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}"
+    return f'<path d="{path}" fill="none" stroke="#777" stroke-width="1.2" marker-end="url(#arrow)"/>'
 
 
 def show(*tensors: Tensor, **options: Any) -> Drawing:

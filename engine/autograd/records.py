@@ -126,7 +126,10 @@ class GradFn:
     @property
     def next_functions(self) -> tuple:
         """(function, output number) of each input."""
-        return tuple([e if e is not None else (None, 0) for e in self.edges])
+        edges = self.edges
+        if self.op is not None and self.op.shown is not None:
+            edges = self.op.shown(edges, self.static)
+        return tuple([e if e is not None else (None, 0) for e in edges])
 
     @property
     def metadata(self) -> dict:

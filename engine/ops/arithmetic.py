@@ -31,6 +31,12 @@ def _sub(b: Any, x: Any, y: Any) -> Any:
 
 
 _sub = binary("sub", _sub, lambda g, x, y, out: g, lambda g, x, y, out: -g, publish=False)
+
+def _with_number(edges: Any, static: tuple) -> Any:
+    """torch counts the number operand of these ops as an input."""
+    return [*edges, None] if static else edges
+
+
 _sub.op.variant = lambda specs, static: "RsubBackward1" if static and static[0] == "r" else "SubBackward0"
 _mul = binary(
     "mul",
@@ -194,6 +200,9 @@ def _log_of(value: complex, like: Tensor) -> complex:
 
 
 _pow = binary("pow", _pow_lower, _pow_dx, _pow_dy, dx="xy", dy="xy", saves_out=True, publish=False, holomorphic=True)
+for _op in (_add, _mul, _true_div):
+    _op.op.shown = _with_number
+_sub.op.shown = lambda edges, static: _with_number(edges, static) if static[:1] == ("s",) else edges
 _pow.op.variant = lambda specs, static: f"PowBackward{1 if not static else 0 if static[0] == 's' else 2}"
 _square = unary(
     "square", lambda b, x: x * x, lambda g, x, out: g * (x * 2), result="same", grad_name="PowBackward0"

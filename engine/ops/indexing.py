@@ -108,6 +108,7 @@ class _Index(Op):
 
 
 _index = _Index("index", _index_rule, _index_lower, _index_grad)
+_index.shown = lambda edges, static: edges[:1]
 
 
 # -- advanced writes ------------------------------------------------------------------------------------------------------------
@@ -247,7 +248,7 @@ def sum_(values: Any) -> int:
 
 def _items(key: Any) -> list[Any]:
     """The index as a list of ints, slices, None, Ellipsis and index tensors."""
-    if isinstance(key, list) and any(isinstance(k, (slice, Tensor)) or k is None or k is Ellipsis for k in key):
+    if isinstance(key, list) and len(key) < 32 and any(_makes_tuple(k) for k in key):
         key = tuple(key)
     raw = list(key) if isinstance(key, tuple) else [key]
     out = []
@@ -269,12 +270,19 @@ def _items(key: Any) -> list[Any]:
             out.append(_as_index(item))
         elif hasattr(item, "__index__"):
             out.append(item.__index__())
+        elif isinstance(item, str):
+            raise TypeError("new(): invalid data type 'str'")
         else:
-            raise TypeError(
+            raise IndexError(
                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got "
                 f"{type(item).__name__})"
             )
     return out
+
+
+def _makes_tuple(item: Any) -> bool:
+    """Whether a list that contains this is an index for several dimensions rather than an index tensor."""
+    return item is None or item is Ellipsis or isinstance(item, (slice, Tensor, list, tuple))
 
 
 def _as_index(item: Any) -> Tensor:
@@ -301,6 +309,8 @@ def _consumes(item: Any) -> int:
 def _apply_slice(x: Tensor, dim: int, item: slice) -> Tensor:
     if item == slice(None):
         return x
+    if item.step == 0:
+        raise ValueError("slice step cannot be zero")
     bounds = [v.__index__() if v is not None and not isinstance(v, int) else v for v in (item.start, item.stop, item.step)]
     return slice_dim(x, dim, bounds[0], bounds[1], 1 if bounds[2] is None else bounds[2])
 

@@ -296,6 +296,9 @@ _linear = Op("linear", _linear_rule, _linear_lower, _linear_grad, saves={0: (1,)
              variant=lambda specs, static: _linear_name(specs))  # fmt: skip
 
 
+_linear.shown = lambda edges, static: [*edges[2:], *edges[:2]]
+
+
 def _linear_name(specs: tuple[Spec, ...]) -> str:
     if specs[0].ndim != 2:
         return "ViewBackward0" if len(specs) == 3 else "UnsafeViewBackward0"

@@ -78,6 +78,8 @@ class Op:
         variant: ``variant(specs, static) -> name`` where torch's name of the recorded function depends on the operands.
     """
 
+    shown: Callable[[Sequence, tuple], Sequence] | None = None  # ``next_functions`` from edges and static arguments
+
     def __init__(
         self,
         name: str,
@@ -317,6 +319,8 @@ class ViewOp:
         grad: ``grad(ctx, g) -> gradient``; ctx has ``specs`` and ``static``. None: the general rule by geometry.
     """
 
+    shown = None
+
     def __init__(
         self, name: str, rule: Callable[..., Spec], grad: Callable[..., Any] | None, grad_name: str | None = None
     ) -> None:
@@ -399,6 +403,8 @@ class MultiViewOp:
         rule: ``rule(spec, *static) -> list of Spec`` over the same storage.
         grad: ``grad(ctx, *gs) -> gradient``; gs has None where no gradient arrived.
     """
+
+    shown = None
 
     def __init__(self, name: str, rule: Callable[..., list[Spec]], grad: Callable[..., Any], grad_name: str) -> None:
         self.name = name
