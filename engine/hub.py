@@ -1,7 +1,8 @@
 """Files and models from elsewhere: downloads with a cache, and repositories with a ``hubconf.py``.
 
-Files are kept in ``get_dir()/checkpoints``: ``ENGINE_HUB_DIR``, else ``$TORCH_HOME/hub``, else ``$XDG_CACHE_HOME/torch/hub``
-or ``~/.cache/torch/hub``, the same places as PyTorch's, so files that are there already are found.
+Files are kept in ``get_dir()/checkpoints``: ``ENGINE_HUB_DIR``, else ``$TORCH_HOME/hub``, else
+``$XDG_CACHE_HOME/torch/hub`` or ``~/.cache/torch/hub``, the same places as PyTorch's, so files that are there already
+are found.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def download_url_to_file(
         hash_prefix: what the SHA-256 of the content must begin with, in hexadecimal.
         progress: show a bar on standard error.
 
-    Raises RuntimeError if the hash is another, urllib.error.URLError (HTTPError) if the server cannot be reached or says
-    no, and OSError if the connection breaks off early.
+    Raises RuntimeError if the hash is another, urllib.error.URLError (HTTPError) if the server cannot be reached or
+    says no, and OSError if the connection breaks off early.
     """
     target = Path(os.path.expanduser(dst))
     digest = hashlib.sha256() if hash_prefix is not None else None
@@ -145,7 +146,8 @@ def load_state_dict_from_url(
             raise
         except URLError as error:
             raise URLError(
-                f"{error.reason}: could not download {url}. Without a network, get the file elsewhere and put it at {path}"
+                f"{error.reason}: could not download {url}. Without a network, get the file elsewhere and put it at "
+                f"{path}"
             ) from error
     if _is_zipped_file(path):
         return _load_zipped(path, map_location, weights_only)
@@ -248,8 +250,8 @@ def load(
         repo_or_dir: "owner/name[:ref]" for ``source="github"``, a folder for ``source="local"``.
         model: name of a function in hubconf.py; the other arguments are passed on to it.
 
-    This runs the repository's code. ``trust_repo`` False asks first; "check" and None ask unless it is a local folder or
-    in the cache already. Raises RuntimeError when not trusted, when the entry or a dependency is missing.
+    This runs the repository's code. ``trust_repo`` False asks first; "check" and None ask unless it is a local folder
+    or in the cache already. Raises RuntimeError when not trusted, when the entry or a dependency is missing.
     """
     folder = _trusted(repo_or_dir, source, trust_repo, force_reload, verbose)
     with _imported_config(folder) as module:
@@ -268,9 +270,13 @@ def _trusted(repo: str, source: str, trust: Any, force_reload: bool, verbose: bo
 
 
 def list(
-    github: str, force_reload: bool = False, skip_validation: bool = False, trust_repo: Any = None, verbose: bool = True,
+    github: str,
+    force_reload: bool = False,
+    skip_validation: bool = False,
+    trust_repo: Any = None,
+    verbose: bool = True,
     source: str = "github",
-) -> Any:  # fmt: skip
+) -> Any:
     """Names of a repository's entry points."""
     with _imported_config(_trusted(github, source, trust_repo, force_reload, verbose)) as module:
         return [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]

@@ -47,8 +47,8 @@ __all__ = [
 ]
 
 _NO_ARCHIVES = (
-    "TorchScript archives are not supported: save the state_dict (torch.save(model.state_dict(), path)) and load it into "
-    "the model's class instead"
+    "TorchScript archives are not supported: save the state_dict (torch.save(model.state_dict(), path)) and load it "
+    "into the model's class instead"
 )
 _is_instance = isinstance
 

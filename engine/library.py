@@ -1,7 +1,7 @@
 """torch.library's way of declaring operators in Python: ``custom_op`` and ``Library``.
 
-An operator is called through ``torch.ops.<namespace>.<name>`` or the object that ``custom_op`` returns. Derivatives come
-from ``register_autograd``; without one the function's result does not require gradients, as in torch.
+An operator is called through ``torch.ops.<namespace>.<name>`` or the object that ``custom_op`` returns. Derivatives
+come from ``register_autograd``; without one the function's result does not require gradients, as in torch.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class CustomOpDef:
     register_meta = register_fake
 
     def register_autograd(self, backward: Callable, /, *, setup_context: Callable | None = None) -> None:
-        """``backward(ctx, *grads)`` gives a gradient an argument; ``setup_context(ctx, inputs, output)`` saves values."""
+        """``backward(ctx, *grads)`` gives a gradient an argument, ``setup_context(ctx, inputs, output)`` saves."""
         self._backward = backward
         self._setup_context = setup_context
 

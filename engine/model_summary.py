@@ -99,8 +99,7 @@ class Summary:
                 line,
                 f"Parameters: {self.total_params:,} ({self.trainable_params:,} trainable, {fixed:,} fixed)",
                 f"Multiply-adds: {self.total_mult_adds:,}",
-                f"Memory: input {sizes[0]}, parameters and buffers {sizes[1]}, outputs {sizes[2]}, "
-                f"together {sizes[3]}",
+                f"Memory: input {sizes[0]}, parameters and buffers {sizes[1]}, outputs {sizes[2]}, together {sizes[3]}",
                 line,
             ]
         )

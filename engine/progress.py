@@ -13,12 +13,11 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 def size_text(nbytes: float) -> str:
     """A number of bytes with a unit of 1000: ``"46.8 MB"``."""
-    for unit in _UNITS[:-1]:
-        if abs(nbytes) < 999.5:
-            break
+    power = 0
+    while abs(nbytes) >= 999.5 and power < len(_UNITS) - 1:
         nbytes /= 1000
-    else:
-        unit = _UNITS[-1]
+        power += 1
+    unit = _UNITS[power]
     return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.3g} {unit}"
 
 

@@ -1,7 +1,8 @@
 """Pictures of pending work: the ops a tensor is made from, and the kernels they become, as SVG or HTML.
 
-``engine.viz.graph(loss)`` gives a Drawing; it shows itself in a notebook, ``save("loss.svg")`` or ``save("loss.html")`` writes
-it. Nothing is computed: boxes with the same kernel number are ops that one kernel will run.
+``engine.viz.graph(loss)`` gives a Drawing; it shows itself in a notebook, ``save("loss.svg")`` or
+``save("loss.html")`` writes it. Nothing is computed: boxes with the same kernel number are ops that one kernel will
+run.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from .graph import describe
+from .graph.fuse import fuse
 from .graph.log import log_of
 from .graph.node import Node
-from .graph.fuse import fuse
 from .graph.plan import lower_log
 from .settings import settings
 from .tensor import Tensor
@@ -85,10 +86,12 @@ class Drawing:
         parts += [_rectangle(box) for box in self.boxes]
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:.0f} {self.height:.0f}" '
-            f'width="{self.width:.0f}" height="{self.height:.0f}" font-family="DejaVu Sans Mono, Menlo, Consolas, monospace">'
+            f'width="{self.width:.0f}" height="{self.height:.0f}" '
+            'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace">'
         )
         arrow = (
-            '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+            '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+            'orient="auto">'
             '<path d="M0 0L8 4L0 8z" fill="#777"/></marker></defs><rect width="100%" height="100%" fill="white"/>'
         )
         return "\n".join([head, f"<title>{escape(self.title)}</title>", arrow, *parts, "</svg>\n"])
@@ -99,9 +102,13 @@ class Drawing:
             f'<tr><td style="background:{_colour(i)}">{i}</td><td>{escape(label)}</td></tr>'
             for i, label in enumerate(self.kernels)
         )
-        style = "body{font:14px sans-serif;margin:2em}td{padding:2px 10px;font-family:monospace}svg{max-width:100%;height:auto}"
+        style = (
+            "body{font:14px sans-serif;margin:2em}td{padding:2px 10px;font-family:monospace}"
+            "svg{max-width:100%;height:auto}"
+        )
         return (
-            f'<!doctype html>\n<html><head><meta charset="utf-8"><title>{escape(self.title)}</title><style>{style}</style>'
+            f'<!doctype html>\n<html><head><meta charset="utf-8"><title>{escape(self.title)}</title>'
+            f"<style>{style}</style>"
             f"</head>\n<body><h1>{escape(self.title)}</h1>\n{self.svg()}\n<h2>Kernels</h2>\n<table>\n{rows}\n</table></body></html>\n"
         )
 
@@ -115,7 +122,8 @@ def graph(*tensors: Tensor, kernels: bool = True) -> Drawing:
     """Draw what is pending for some tensors of one device.
 
     Args:
-        kernels: also plan the kernels (without running them) and colour the ops by the kernel that computes their result.
+        kernels: also plan the kernels (without running them) and colour the ops by the kernel that computes their
+        result.
 
     ValueError for no tensors, or tensors of several devices.
     """
@@ -188,12 +196,12 @@ def _kernels(tensors: tuple[Tensor, ...], order: list[Node]) -> tuple[dict[int, 
     return owners, [describe.label(group) for group in groups]
 
 
-# -- layout ---------------------------------------------------------------------------------------------------------------
+# -- layout -----------------------------------------------------------------------------------------------------------
 def _layout(boxes: list[Box]) -> list[list[Box]]:
     """Layers by the longest path from the inputs; within a layer, boxes near their neighbours (barycentre sweeps).
 
-    Returns the way of each edge: its source, an empty box in every layer it crosses (so that it goes between the others)
-    and its target. Source: Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system
+    Returns the way of each edge: its source, an empty box in every layer it crosses (so that it goes between the
+    others) and its target. Source: Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system
     structures" (1981).
     """
     _assign_layers(boxes)
@@ -264,7 +272,7 @@ def _mean(values: list[float], default: float) -> float:
     return sum(values) / len(values) if values else default
 
 
-# -- drawing --------------------------------------------------------------------------------------------------------------
+# -- drawing ----------------------------------------------------------------------------------------------------------
 def _colour(kernel: int | None) -> str:
     return _PLAIN if kernel is None else _COLOURS[kernel % len(_COLOURS)]
 

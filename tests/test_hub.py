@@ -69,7 +69,9 @@ def _publish(folder: Path, name: str = "net") -> tuple[str, dict]:
     return final, state
 
 
-def test_state_dict_is_downloaded_checked_and_cached(served: tuple[str, Path], cache: Path, capsys: pytest.CaptureFixture) -> None:
+def test_state_dict_is_downloaded_checked_and_cached(
+    served: tuple[str, Path], cache: Path, capsys: pytest.CaptureFixture
+) -> None:
     url, folder = served
     name, state = _publish(folder)
     loaded = hub.load_state_dict_from_url(f"{url}/{name}", check_hash=True, map_location="cpu")

@@ -42,7 +42,6 @@ for _name, _get in {
     "names": lambda self: (None,) * self._spec.ndim,
     "retains_grad": lambda self: self._retain,
     "_version": lambda self: self._storage.version,
-    "grad_dtype": lambda self: self._spec.dtype,
 }.items():
     setattr(Tensor, _name, property(_get))
 

@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .. import dtypes
 from ..autograd.backward import backward as run_backward
 from ..autograd.hooks import RemovableHandle
 from ..autograd.inplace import retain
 from ..autograd.mode import mode
 from ..autograd.records import AccumulateGrad, GradFn, current_grad_fn, edge_of
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.provided import Capture
 from .attach import method
 
@@ -71,17 +73,59 @@ def _set_grad(self: Tensor, value: Tensor | None) -> None:
             raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {value.__class__.__name__}")
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
-        if value._spec.dtype is not self._spec.dtype:
-            raise RuntimeError(
-                f"assigned grad has data of a different type: expected {self.type()} but got {value.type()}"
-            )
-        if value._spec.device is not self._spec.device:
-            raise RuntimeError("assigned grad has data located on a different device")
-        if value._spec.shape != self._spec.shape:
-            raise RuntimeError("assigned grad has data of a different size")
+        _check_grad(self, value)
     if Capture.active is not None:
         Capture.active.touch(self)
     self._grad = value
+
+
+def _check_grad(t: Tensor, value: Tensor) -> None:
+    """Raise RuntimeError for a gradient that does not fit."""
+    have, seen = value._spec, t._spec
+    wanted = t.grad_dtype
+    if wanted is not None and have.dtype is not wanted:
+        raise RuntimeError(
+            f"attempting to assign a gradient with dtype '{_word(have.dtype)}' to a tensor with grad_dtype "
+            f"'{scalar_type_name(wanted)}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). "
+            f"You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set grad_dtype "
+            f"with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems that assume they "
+            f"match."
+        )
+    if have.device is not seen.device:
+        raise RuntimeError(
+            f"attempting to assign a gradient with device type '{have.device.type}' to a tensor with device type "
+            f"'{seen.device.type}'. Please ensure that the gradient and the tensor are on the same device"
+        )
+    if have.shape != seen.shape:
+        raise RuntimeError(
+            f"attempting to assign a gradient of size '{list(have.shape)}' to a tensor of size '{list(seen.shape)}'. Please "
+            f"ensure that the gradient and the tensor are the same size"
+        )
+
+
+def _word(dtype: dtypes.dtype) -> str:
+    """The C++ name of a dtype."""
+    return {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16"}.get(
+        dtype.name, dtype.name
+    )
+
+
+def _get_grad_dtype(self: Tensor) -> dtypes.dtype | None:
+    wanted = self._grad_dtype
+    return self._spec.dtype if wanted is Tensor else wanted
+
+
+def _set_grad_dtype(self: Tensor, value: dtypes.dtype | None) -> None:
+    if self.grad_fn is not None:
+        raise RuntimeError("grad_dtype can only be set on leaf tensors.")
+    if value is not None and self._grad is not None and self._grad._spec.dtype is not value:
+        raise RuntimeError("Cannot set grad_dtype to a dtype other than that of the existing gradient.")
+    self._grad_dtype = value
+
+
+Tensor.grad_dtype = property(
+    _get_grad_dtype, _set_grad_dtype, doc="The dtype of ``.grad``: the tensor's own, another, or None for any."
+)
 
 
 def _del_grad(self: Tensor) -> None:

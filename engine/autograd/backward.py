@@ -218,15 +218,27 @@ class _Pass:
             results = tuple(results) if isinstance(results, (tuple, list)) else (results,)
         results = _fit(fn, results)
         if fn.hooks:
-            for hook in list(fn.hooks.values()):
-                changed = hook(results, tuple(slots))
-                if changed is not None:
-                    results = changed if isinstance(changed, tuple) else (changed,)
+            results = _run_node_hooks(fn, results, tuple(slots))
         if mode.anomaly:
             _check_nan(fn, results)
         if not self.keep:
             fn.release()
         return results
+
+
+def _run_node_hooks(fn: GradFn, results: tuple, slots: tuple) -> tuple:
+    """Hooks after a function, which see its input gradients as torch counts them (``next_functions``)."""
+    shown = fn.op.shown if fn.op is not None else None
+    order = list(range(len(results))) if shown is None else list(shown(list(range(len(results))), fn.static))
+    for hook in list(fn.hooks.values()):
+        changed = hook(tuple([None if i is None else results[i] for i in order]), slots)
+        if changed is not None:
+            new = list(results)
+            for i, value in zip(order, changed if isinstance(changed, tuple) else (changed,)):
+                if i is not None:
+                    new[i] = value
+            results = tuple(new)
+    return results
 
 
 def _traced(fn: GradFn, slots: list) -> Any:
@@ -304,6 +316,8 @@ def accumulate(fn: AccumulateGrad, slots: list) -> None:
     if grad is None:
         return
     t = fn.variable
+    if t._grad_dtype is not Tensor and t._grad_dtype is not None:
+        grad = Ops.cast(grad, t._grad_dtype)
     have = t._grad
     if Capture.active is not None:
         Capture.active.touch(t)
@@ -482,13 +496,13 @@ def grad(
         targets.setdefault(edge, len(targets))
     found = run(_roots(outs, given), keep, create_graph, targets, False)
     result = []
-    for t, edge in zip(ins, edges):
+    for i, edge in enumerate(edges):
         g = found[targets[edge]]
         if g is None:
             if not allow_unused:
                 raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
-                    "this is the desired behavior."
+                    f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                    f"allow_unused=True if this is the desired behavior."
                 )
             if materialize_grads:
                 g = Ops.zeros_spec(edge[0].outs[edge[1]])

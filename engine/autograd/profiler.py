@@ -14,7 +14,9 @@ __all__ = ["EventList", "emit_itt", "emit_nvtx", "profile", "record_function"]
 class profile(_profile):
     """``engine.profiler.profile`` that prints itself as a table and can be switched off."""
 
-    def __init__(self, enabled: bool = True, *, record_shapes: bool = False, with_stack: bool = False, **_: Any) -> None:
+    def __init__(
+        self, enabled: bool = True, *, record_shapes: bool = False, with_stack: bool = False, **_: Any
+    ) -> None:
         super().__init__(record_shapes=record_shapes, with_stack=with_stack)
         self.enabled = enabled
 

@@ -38,13 +38,16 @@ class Tensor:
     _inference: bool = False
     _aside: bool = False
     _retain: bool = False
+    _grad_dtype: Any  # of ``.grad`` where it was set; the class itself stands for "the tensor's own"
 
     __array_priority__ = 1000
 
 
+Tensor._grad_dtype = Tensor
+
 #: What tensors keep in their ``__dict__`` for the library itself; everything else there is the user's.
 INTERNAL = frozenset(
-    "_storage _spec _rg _grad_fn _out_nr _base _seen _made _views _grad _acc _inference _aside _retain".split()
+    "_storage _spec _rg _grad_fn _out_nr _base _seen _made _views _grad _acc _inference _aside _retain _grad_dtype".split()
 )
 
 

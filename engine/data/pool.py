@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from ..opencl import open_runtimes
 from ..as_torch import Names
+from ..opencl import open_runtimes
 from .channel import Channel
 from .launch import HAS_SERVER, ServerProcess, join_all
 from .segments import SegmentTable

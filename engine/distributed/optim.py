@@ -1,4 +1,4 @@
-"""torch.distributed.optim: optimizers whose state is split over processes. With one process there is nothing to split."""
+"""torch.distributed.optim: optimizers whose state is split over processes; with one there is nothing to split."""
 
 from __future__ import annotations
 

@@ -213,6 +213,7 @@ class _Fuser:
         self.groups: list[Group] = []
         self.home: dict[Val, Group] = {}
         self.ancestors: list[int] = []  # of the group numbered i: a bit for each group it needs, directly or not
+        self.needed = 0  # a bit for each group that another one needs
         self.number: dict[Group, int] = {}
 
     def run(self) -> list[Group]:
@@ -270,7 +271,7 @@ class _Fuser:
         self, member: Member, outer: tuple[int, ...], inner: tuple[int, ...], reads: list[tuple[Val, View]]
     ) -> Group | None:
         """An existing kernel over the same rows that may take this reduction."""
-        for group in reversed(self.groups if self.join else []):
+        for group in reversed(self.groups[-64:] if self.join else []):
             if group.native is None and group.reduces and group.outer == outer and group.inner == inner:
                 if self._related(group, reads) and self._admits(group, reads):
                     return group
@@ -286,7 +287,7 @@ class _Fuser:
                 continue
             if any(self._depends(self.home[v], home) for v, _ in reads if v in self.home and v is not val):
                 continue
-            if any(mask >> self.number[home] & 1 for mask in self.ancestors):
+            if self.needed >> self.number[home] & 1:
                 continue
             try:
                 inner_reads = leaves(val, at, self.stored)
@@ -400,9 +401,11 @@ class _Fuser:
         own = self.number[group]
         if needed & ~self.ancestors[own]:
             self.ancestors[own] |= needed
-            for i, mask in enumerate(self.ancestors):
-                if mask >> own & 1:
-                    self.ancestors[i] = mask | needed
+            self.needed |= needed
+            if self.needed >> own & 1:
+                for i, mask in enumerate(self.ancestors):
+                    if mask >> own & 1:
+                        self.ancestors[i] = mask | needed
 
     def _enter(self, group: Group, val: Val, at: View | None, reads: list[tuple[Val, View]]) -> None:
         self.home[val] = group

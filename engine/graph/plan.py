@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -508,7 +508,7 @@ def lower_log(calls: list[tuple[Call, tuple[int, ...]]], leaves: list[Spec], run
             first = len(b.vals)
             result = call.lower(b, refs, scalars, call)
             if not runtime.caps.fp64:
-                _refuse_double(call.name, [r.val for r in refs] + b.vals[first:], runtime.caps.name)
+                refuse_double(call.name, [v.dtype for v in (*(r.val for r in refs), *b.vals[first:])], runtime.caps)
             if type(call.out) is tuple:
                 values.append([_whole(b, r, o) for r, o in zip(result, call.out)])
             else:
@@ -519,10 +519,11 @@ def lower_log(calls: list[tuple[Call, tuple[int, ...]]], leaves: list[Spec], run
     return b, values
 
 
-def _refuse_double(name: str, vals: list[Val], device: str) -> None:
-    for val in vals:
-        if val.dtype is dtypes.float64 or val.dtype is dtypes.complex128:
-            raise RuntimeError(f"{name}: {val.dtype} is not supported on the device '{device}', which has no fp64")
+def refuse_double(name: str, used: Iterable[dtypes.dtype], caps: opencl.Capabilities) -> None:
+    """Raise RuntimeError where an op needs float64 and the device has none."""
+    for dtype in used:
+        if (dtype is dtypes.float64 or dtype is dtypes.complex128) and not caps.fp64:
+            raise RuntimeError(f"{name}: {dtype} is not supported on the device '{caps.name}', which has no fp64")
 
 
 class _Attributed:

@@ -19,7 +19,7 @@ _LIBRARY = str(Path(__file__).parents[1])
 
 
 class Cause(NamedTuple):
-    """Where a pending value comes from: the user's line ("train.py:12 in step"), open ranges, shapes of the operands."""
+    """Where a pending value comes from: the user's line ("train.py:12 in step"), open ranges, operands' shapes."""
 
     line: str
     ranges: tuple[Any, ...]

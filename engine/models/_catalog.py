@@ -9,8 +9,8 @@ class Entry(NamedTuple):
     """One file.
 
     Attributes: name (it ends in a piece of its SHA-256), number of parameters, accuracy on ImageNet-1K in percent (None
-    where it is no classifier), 10^9 multiply-adds, size in 10^6 bytes, sizes of the crop and of the image's shorter side,
-    the smallest side that works, interpolation, mean and std of the channels where they are not the usual ones.
+    where it is no classifier), 10^9 multiply-adds, size in 10^6 bytes, sizes of the crop and of the image's shorter
+    side, the smallest side that works, interpolation, mean and std of the channels where they are not the usual ones.
     """
 
     file: str

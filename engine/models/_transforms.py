@@ -24,7 +24,8 @@ class ImageClassification:
         mean, std: of each channel.
         interpolation: "bilinear", "bicubic" or "nearest"; with antialiasing.
 
-    Call it with a PIL image or a tensor (..., C, H, W) of uint8 or floats in [0, 1]; returns float32 (..., C, crop, crop).
+    Call it with a PIL image or a tensor (..., C, H, W) of uint8 or floats in [0, 1]; returns float32 (..., C, crop,
+    crop).
     """
 
     def __init__(

@@ -254,7 +254,8 @@ class GPT2LMHeadModel(nn.Module):
     ) -> GPT2Output:
         """Scores of the next token at each position of ``input_ids`` (N, T).
 
-        labels: token numbers (N, T), usually ``input_ids`` itself: the loss is the mean cross-entropy of each next token;
+        labels: token numbers (N, T), usually ``input_ids`` itself: the loss is the mean cross-entropy of each next
+        token;
         -100 is left out.
         """
         hidden, cache = self.transformer(input_ids, past_key_values, attention_mask)
@@ -280,8 +281,8 @@ class GPT2LMHeadModel(nn.Module):
         """Continue token numbers (N, T); returns (N, T + new), shorter if all rows came to ``eos_token_id``.
 
         Args:
-            do_sample: draw from the distribution (given temperature, the ``top_k`` likeliest tokens, those that make up the
-                probability ``top_p``) instead of taking the likeliest token.
+            do_sample: draw from the distribution (given temperature, the ``top_k`` likeliest tokens, those that make
+                up the probability ``top_p``) instead of taking the likeliest token.
             eos_token_id: ends a row, which is then filled up with it.
 
         The model is put into eval mode meanwhile. Past ``n_positions`` only the last ones are looked at.
@@ -368,8 +369,8 @@ def _find(source: str | os.PathLike) -> Path:
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(
-        f"no weights for {str(source)!r}: put model.safetensors (or pytorch_model.bin) and config.json of that model, as "
-        f"published on the Hugging Face hub, into {path}, or give the path of such a folder or file"
+        f"no weights for {str(source)!r}: put model.safetensors (or pytorch_model.bin) and config.json of that model, "
+        f"as published on the Hugging Face hub, into {path}, or give the path of such a folder or file"
     )
 
 

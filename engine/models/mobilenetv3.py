@@ -45,6 +45,7 @@ _SMALL = [
     (96, 5, 576, 96, True, "HS", 1),
     (96, 5, 576, 96, True, "HS", 1),
 ]
+_SQUEEZE = partial(SqueezeExcitation, scale_activation=nn.Hardsigmoid)
 _TAIL = 3  # blocks of the last stage, which may be thinned out or dilated
 
 
@@ -85,7 +86,7 @@ class InvertedResidual(nn.Module):
         self,
         cnf: InvertedResidualConfig,
         norm_layer: ModuleType,
-        se_layer: ModuleType = partial(SqueezeExcitation, scale_activation=nn.Hardsigmoid),
+        se_layer: ModuleType = _SQUEEZE,
     ) -> None:
         super().__init__()
         if not 1 <= cnf.stride <= 2:

@@ -27,7 +27,7 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
 
 
 class InvertedResidual(nn.Module):
-    """Half of the channels go through convolutions, half straight on (through a convolution where there is a stride)."""
+    """Half of the channels go through convolutions, half straight on (with a stride through fewer of them)."""
 
     def __init__(self, inp: int, oup: int, stride: int) -> None:
         super().__init__()
@@ -37,8 +37,8 @@ class InvertedResidual(nn.Module):
         half = oup // 2
         if stride == 1 and inp != 2 * half:
             raise ValueError(
-                f"Invalid combination of stride {stride}, inp {inp} and oup {oup} values. If stride == 1 then inp should be "
-                "equal to oup // 2 << 1."
+                f"Invalid combination of stride {stride}, inp {inp} and oup {oup} values. If stride == 1 then inp "
+                "should be equal to oup // 2 << 1."
             )
         self.branch1 = nn.Sequential()
         if stride > 1:
@@ -70,7 +70,7 @@ class InvertedResidual(nn.Module):
 
 
 class ShuffleNetV2(nn.Module):
-    """ShuffleNet V2: repetitions of three stages, and the channels of the first layer, the stages and the last layer."""
+    """ShuffleNet V2: repetitions of three stages; channels of the first layer, the stages and the last layer."""
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ ViT_L_32_Weights = weights_enum("ViT_L_32_Weights", __name__)
 ViT_H_14_Weights = weights_enum("ViT_H_14_Weights", __name__)
 
 _POSITIONS = "encoder.pos_embedding"
+_NORM = partial(nn.LayerNorm, eps=1e-6)
 
 
 class ConvStemConfig(NamedTuple):
@@ -66,7 +67,7 @@ class EncoderBlock(nn.Module):
         mlp_dim: int,
         dropout: float,
         attention_dropout: float,
-        norm_layer: ModuleType = partial(nn.LayerNorm, eps=1e-6),
+        norm_layer: ModuleType = _NORM,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -96,7 +97,7 @@ class Encoder(nn.Module):
         mlp_dim: int,
         dropout: float,
         attention_dropout: float,
-        norm_layer: ModuleType = partial(nn.LayerNorm, eps=1e-6),
+        norm_layer: ModuleType = _NORM,
     ) -> None:
         super().__init__()
         self.pos_embedding = nn.Parameter(empty(1, seq_length, hidden_dim).normal_(std=0.02))
@@ -134,7 +135,7 @@ class VisionTransformer(nn.Module):
         attention_dropout: float = 0.0,
         num_classes: int = 1000,
         representation_size: int | None = None,
-        norm_layer: ModuleType = partial(nn.LayerNorm, eps=1e-6),
+        norm_layer: ModuleType = _NORM,
         conv_stem_configs: list[ConvStemConfig] | None = None,
     ) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Neural networks: modules, functions, initialisation and utilities, with torch.nn's names."""
 
-from . import functional, init, modules, parallel, parameter, utils
+from . import attention, functional, init, modules, parallel, parameter, utils
 from .modules import (
     CELU,
     ELU,

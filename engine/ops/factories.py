@@ -216,6 +216,10 @@ def logspace(
 ) -> Tensor:  # fmt: skip
     """``base`` to the powers of linspace(start, end, steps)."""
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+        start, end = int(start), int(end)
     values = np.power(float(base), np.linspace(start, end, steps, dtype=np.float64))
     return finish(creation.tensor_from(values, dtype or dtypes.default.get(), device), requires_grad, out)
 

@@ -248,10 +248,17 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 # -- repeating ------------------------------------------------------------------------------------------------------------------
+def _listed(given: tuple, named: Any) -> tuple:
+    """The numbers of ``f(1, 2)``, ``f((1, 2))`` or ``f(name=(1, 2))`` style arguments."""
+    if named is not None:
+        given = (named,)
+    return tuple(given[0]) if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+
+
 @function(torch=False)
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
+def repeat(self: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
     """Tile along each dimension."""
-    times = tuple(repeats[0]) if len(repeats) == 1 and not isinstance(repeats[0], int) else repeats
+    times = _listed(counts, repeats)
     shape = self._spec.shape
     lead = len(times) - len(shape)
     if lead < 0:
@@ -266,9 +273,9 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
 
 
 @function()
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
     """Repeat; missing leading counts are 1."""
-    times = tuple(dims[0]) if len(dims) == 1 and not isinstance(dims[0], int) else dims
+    times = _listed(counts, dims)
     return repeat(input, (1,) * (input._spec.ndim - len(times)) + tuple(times))
 
 
@@ -280,9 +287,9 @@ _flip = Op("flip", lambda x, dims: (tuple(x.shape), x.dtype), _flip_lower, lambd
 
 
 @function()
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """Reverse the order along dimensions."""
-    given = tuple(dims[0]) if len(dims) == 1 and not isinstance(dims[0], int) else dims
+    given = _listed(axes, dims)
     order = tuple(wrap_dim(d, input._spec.ndim) for d in given)
     if len(set(order)) != len(order):
         raise RuntimeError(f"dim {order[0]} appears multiple times in the list of dims")

@@ -214,8 +214,9 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if y.ndim == 2:
         return mm(input.reshape(-1, x.shape[-1]), other).reshape(*x.shape[:-1], y.shape[1])
     batch = broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    a = input.expand(*batch, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
-    c = other.expand(*batch, *y.shape[-2:]).reshape(-1, *y.shape[-2:])
+    count = prod(batch)
+    a = input.expand(*batch, *x.shape[-2:]).reshape(count, *x.shape[-2:])
+    c = other.expand(*batch, *y.shape[-2:]).reshape(count, *y.shape[-2:])
     return bmm(a, c).reshape(*batch, x.shape[-2], y.shape[-1])
 
 
@@ -329,6 +330,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
 
 
 def _combine(input: Tensor, out: Tensor, beta: Any, alpha: Any) -> Tensor:
+    if not out._spec.floating:  # numbers take the integers' dtype
+        alpha, beta = int(alpha), int(beta)
     if alpha != 1:
         out = out * alpha
     if beta == 0:

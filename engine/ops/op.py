@@ -25,11 +25,13 @@ from ..autograd.variable import Tensor, make, view
 from ..dtypes import scalar_type_name
 from ..graph.log import log_of, open_logs
 from ..graph.node import Call, Node, Storage, write_call
+from ..graph.plan import refuse_double
 from ..graph.spec import Spec, spec
 from ..graph.view import row_major
 
 _new = object.__new__
 _MAX_CALLS = 20_000
+_DOUBLE = (dtypes.float64, dtypes.complex128)
 
 Out = tuple[tuple[int, ...], dtypes.dtype]
 
@@ -215,6 +217,10 @@ class Op:
         else:
             outs = _as_spec(out, device, specs)
         scalars = self.scalars(*specs, *static) if callable(self.scalars) else self.scalars
+        used = {s.dtype for s in (*specs, *(outs if type(outs) is tuple else (outs,)))}
+        where = device or (outs[0] if type(outs) is tuple else outs).device
+        if not used.isdisjoint(_DOUBLE) and where.kind != "meta":
+            refuse_double(self.name, used, log_of(where).runtime.caps)
         call = Call(self.name, self._lower, specs, outs, static, tuple(scalars))
         if len(self.calls) > _MAX_CALLS:
             self.calls.clear()

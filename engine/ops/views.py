@@ -84,12 +84,12 @@ _view = ViewOp("view", _view_rule, _reshape_back)
 
 
 @function(torch=False)
-def view(self: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
+def view(self: Tensor, *shape: Any, dtype: Any = None, size: Any = None) -> Tensor:
     """The same elements under another shape (no copy), or the same bytes under another dtype."""
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], dtypes.dtype)):
         return _view_dtype(self, dtype or shape[0])
     seen = self._spec
-    return _view(self, (infer_shape(sizes_of(shape, "view"), seen.numel),))
+    return _view(self, (infer_shape(sizes_of(shape if size is None else (size,), "view"), seen.numel),))
 
 
 def _dtype_rule(x: Spec, dtype: dtypes.dtype) -> Spec:
@@ -130,10 +130,10 @@ _contiguous = Op(
 
 
 @function()
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements under another shape; a view where strides allow, else a copy."""
     seen = input._spec
-    size = infer_shape(sizes_of(shape, "reshape"), seen.numel)
+    size = infer_shape(sizes_of(sizes if shape is None else (shape,), "reshape"), seen.numel)
     if _view_strides(seen, size) is not None:
         return _view(input, (size,))
     return _contiguous((input,), (size,))
@@ -204,10 +204,10 @@ _t = ViewOp("t", _permute_rule, lambda ctx, g: (_t(g, ctx.static),), grad_name="
 
 
 @function()
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """Dimension i of the result is dimension dims[i]."""
     ndim = input._spec.ndim
-    given = sizes_of(dims, "permute")
+    given = sizes_of(order if dims is None else (dims,), "permute")
     if len(given) != ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
@@ -344,9 +344,9 @@ _expand = ViewOp("expand", _expand_rule, lambda ctx, g: (g,))
 
 
 @function(torch=False)
-def expand(self: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
+def expand(self: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """Broadcast to a larger shape without copying; -1 keeps a size."""
-    return _expand(self, (sizes_of(sizes, "expand"),))
+    return _expand(self, (sizes_of(sizes if size is None else (size,), "expand"),))
 
 
 @function(torch=False)

@@ -1,7 +1,8 @@
 """torch.profiler's interface over the real device times of kernels.
 
-A kernel usually holds several fused ops; its entry is named after them ("linear+gelu"). As work is lazy, a kernel belongs to
-the ``record_function`` ranges in which its ops were called, not to the one in which it happened to be started.
+A kernel usually holds several fused ops; its entry is named after them ("linear+gelu"). As work is lazy, a kernel
+belongs to the ``record_function`` ranges in which its ops were called, not to the one in which it happened to be
+started.
 """
 
 from .averages import EventList, FunctionEventAvg

@@ -120,9 +120,7 @@ class EventList(list):
         """Microseconds of all kernels."""
         return sum(event.self_device_time_total for event in self)
 
-    def key_averages(
-        self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0, **_: Any
-    ) -> EventList:
+    def key_averages(self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0, **_: Any) -> EventList:
         """Events of the same name (and shapes, and innermost lines) together."""
         groups: dict[tuple, FunctionEventAvg] = {}
         for event in self:
@@ -274,7 +272,18 @@ class Recording:
             stack = tuple(dict.fromkeys(c.line for c in reversed(k.causes) if c.line)) if self.with_stack else ()
             found.append(
                 FunctionEvent(
-                    k.label, False, k.queued / 1e3, on_host, time, on_host, time, k.flops, k.nbytes, shapes, stack, k.device
+                    k.label,
+                    False,
+                    k.queued / 1e3,
+                    on_host,
+                    time,
+                    on_host,
+                    time,
+                    k.flops,
+                    k.nbytes,
+                    shapes,
+                    stack,
+                    k.device,
                 )
             )
         found.sort(key=lambda event: event.start)

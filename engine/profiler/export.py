@@ -30,7 +30,10 @@ def chrome_trace(recording: Recording) -> dict[str, Any]:
     """The trace as a dict: one process for the host, one for each device. Times in microseconds."""
     offsets = device_offset(recording.kernels)
     numbers = {device: i for i, device in enumerate(sorted(offsets), 1)}
-    events: list[dict[str, Any]] = [_process(_HOST, "Python"), *(_process(n, f"device {d}") for d, n in numbers.items())]
+    events: list[dict[str, Any]] = [
+        _process(_HOST, "Python"),
+        *(_process(n, f"device {d}") for d, n in numbers.items()),
+    ]
     for r in recording.ranges:
         events.append(
             {
@@ -59,9 +62,7 @@ def chrome_trace(recording: Recording) -> dict[str, Any]:
         if recording.record_shapes:
             args["Input Dims"] = [list(s) for c in k.causes for s in c.shapes]
         common = {"cat": "kernel", "name": k.label}
-        events.append(
-            {"ph": "X", **common, "pid": device, "tid": 0, "ts": start, "dur": seconds * 1e6, "args": args}
-        )
+        events.append({"ph": "X", **common, "pid": device, "tid": 0, "ts": start, "dur": seconds * 1e6, "args": args})
         flow = {"cat": "launch", "name": "launch", "id": number}
         events.append({"ph": "s", **flow, "pid": _HOST, "tid": 0, "ts": k.queued / 1e3})
         events.append({"ph": "f", "bp": "e", **flow, "pid": device, "tid": 0, "ts": start})

@@ -164,8 +164,8 @@ class TreeSpec:
         values = list(leaves)
         if len(values) != self.num_leaves:
             raise ValueError(
-                f"treespec.unflatten(leaves): `leaves` has length {len(values)} but the spec refers to a pytree that holds "
-                f"{self.num_leaves} items ({self})."
+                f"treespec.unflatten(leaves): `leaves` has length {len(values)} but the spec refers to a pytree that "
+                f"holds {self.num_leaves} items ({self})."
             )
         return self._build(iter(values))
 

@@ -160,8 +160,8 @@ def checkpoint(
     """``function(*args, **kwargs)`` whose inner values are not kept but computed again in the backward pass.
 
     Args:
-        use_reentrant: True is torch's older way, which takes no keyword arguments and needs an argument that requires grad;
-            False works with everything.
+        use_reentrant: True is torch's older way, which takes no keyword arguments and needs an argument that requires
+            grad; False works with everything.
         context_fn: gives two context managers, for the first run and for the one in the backward pass.
         preserve_rng_state: dropout drops the same elements again.
 

@@ -47,9 +47,7 @@ def test_keys_are_hugging_faces(model: GPT2LMHeadModel) -> None:
     assert model.lm_head.weight is model.transformer.wte.weight
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("gpt2", 124439808), ("gpt2-medium", 354823168), ("gpt2-xl", 1557611200)]
-)
+@pytest.mark.parametrize(("name", "count"), [("gpt2", 124439808), ("gpt2-medium", 354823168), ("gpt2-xl", 1557611200)])
 def test_sizes(name: str, count: int) -> None:
     with engine.device("meta"):
         assert sum(p.numel() for p in gpt2(name).parameters()) == count

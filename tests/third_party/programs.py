@@ -1,7 +1,8 @@
 """Small programs on third-party packages written for PyTorch, each returning numbers to compare.
 
-Run as ``python programs.py NAME FILE [engine]``: writes the numbers as JSON. With ``engine``, ``torch`` is this library.
-Packages are used unmodified. Parameters are filled from NumPy, as the two libraries draw different random numbers.
+Run as ``python programs.py NAME FILE [engine]``: writes the numbers as JSON. With ``engine``, ``torch`` is this
+library. Packages are used unmodified. Parameters are filled from NumPy, as the two libraries draw different random
+numbers.
 """
 
 from __future__ import annotations
@@ -217,8 +218,8 @@ def linear_attention_transformer() -> list[Any]:
 
     model = filled(
         LinearAttentionTransformerLM(
-            num_tokens=30, dim=16, heads=2, depth=2, max_seq_len=32, causal=True, blindspot_size=1, n_local_attn_heads=1,
-            local_attn_window_size=8,
+            num_tokens=30, dim=16, heads=2, depth=2, max_seq_len=32, causal=True, blindspot_size=1,
+            n_local_attn_heads=1, local_attn_window_size=8,
         )
     )  # fmt: skip
     tokens = torch.from_numpy(np.random.default_rng(0).integers(0, 30, (1, 32)))
@@ -377,7 +378,7 @@ def ema_pytorch() -> list[Any]:
                 p.add_(0.1 * (i + 1))
         net(x)
         ema.update()
-    return [ema(x), net(x), *[p for p in ema.ema_model.parameters()]]
+    return [ema(x), net(x), *list(ema.ema_model.parameters())]
 
 
 # -- losses and measures -----------------------------------------------------------------------------------------------
@@ -430,8 +431,14 @@ def torchmetrics() -> list[Any]:
     for i in range(0, 200, 50):
         metrics.update(scores[i : i + 50], target[i : i + 50])
     found = metrics.compute()
-    regression = [m(array(50, seed=1), array(50, seed=2)) for m in (tm.MeanSquaredError(), tm.R2Score(), tm.PearsonCorrCoef(),
-                                                                     tm.SpearmanCorrCoef(), tm.MeanAbsoluteError())]  # fmt: skip
+    measures = (
+        tm.MeanSquaredError(),
+        tm.R2Score(),
+        tm.PearsonCorrCoef(),
+        tm.SpearmanCorrCoef(),
+        tm.MeanAbsoluteError(),
+    )
+    regression = [m(array(50, seed=1), array(50, seed=2)) for m in measures]
     return [*[found[k] for k in sorted(found)], *regression]
 
 

@@ -1,8 +1,8 @@
 """Real packages from PyPI written for PyTorch, unmodified, under ``install_as_torch()``.
 
-Each program of ``programs.py`` runs in a process of its own, in which ``torch`` is this library; its numbers are compared
-with PyTorch's: computed now where PyTorch is installed, else those in ``golden.json``. A package that is not installed is
-skipped; ``pip install --no-deps -r requirements.txt`` in this folder installs all of them.
+Each program of ``programs.py`` runs in a process of its own, in which ``torch`` is this library; its numbers are
+compared with PyTorch's: computed now where PyTorch is installed, else those in ``golden.json``. A package that is not
+installed is skipped; ``pip install --no-deps -r requirements.txt`` in this folder installs all of them.
 """
 
 from __future__ import annotations
