@@ -144,8 +144,9 @@ globals().update(LEGACY_TYPES)
 
 _LAZY = frozenset(
     (
-        "_C", "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "functional", "hub", "jit", "library", "linalg", "models",
-        "multiprocessing", "profiler", "signal", "special", "storage", "testing", "types", "viz",
+        "_C", "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "functional", "hub", "jit",
+        "library", "linalg", "models", "multiprocessing", "profiler", "signal", "special", "storage", "testing",
+        "types", "viz",
     )
 )  # fmt: skip
 _LAZY_FUNCTIONS = {

@@ -27,6 +27,10 @@ class BuildError(DeviceError):
         self.options = options
 
 
+class IndexOutOfRange(IndexError, RuntimeError):
+    """A position beyond the end: torch raises one or the other, depending on the op."""
+
+
 class OutOfMemoryError(RuntimeError):
     """A device allocation failed even after the cached blocks were given back."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import overrides
 from ._tensor import content, copying, conversion, description, operators, printing, record, storage
 from ._tensor.content import host_copy, values_of
 from ._tensor.conversion import LEGACY_TYPES

@@ -9,10 +9,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..device import device as Device
 from .backward import Ops
+from .backward import grad as run_grad
 from .records import FREED, GradFn, connected, edge_of, restore_input, restore_output, save_input, save_output
 from .inplace import CUSTOM, rebase
-from .mode import mode, no_grad
+from .mode import enable_grad, mode, no_grad
 from .variable import Tensor, view
 
 _class_ids = itertools.count()
@@ -88,7 +90,26 @@ class BackwardCFunction(FunctionCtx):
                 "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one of "
                 "them."
             )
+        if cls.backward is Function.backward and cls.vjp is Function.vjp and cls.jvp is not Function.jvp:
+            return _transposed(self, grads)
         return (cls.vjp if cls.vjp is not Function.vjp else cls.backward)(self, *grads)
+
+
+def _transposed(ctx: BackwardCFunction, grads: tuple) -> tuple:
+    """Backward of a Function that only has ``jvp``: that is linear in the tangents, and this is its derivative by them."""
+    edges = ctx._node().edges
+    with enable_grad():
+        tangents = [None if e is None else Ops.zeros_spec(e[0].outs[e[1]]).requires_grad_() for e in edges]
+        moved = ctx._forward_cls.jvp(ctx, *tangents)
+        moved = moved if isinstance(moved, tuple) else (moved,)
+    pairs = [(m, g) for m, g in zip(moved, grads) if isinstance(m, Tensor) and m._rg and g is not None]
+    wanted = [v for v in tangents if v is not None]
+    found = iter(
+        run_grad([m for m, _ in pairs], wanted, [g for _, g in pairs], create_graph=mode.grad, allow_unused=True)
+        if pairs
+        else [None] * len(wanted)
+    )
+    return tuple([None if v is None else next(found) for v in tangents])
 
 
 class FunctionNode(GradFn):
@@ -142,6 +163,9 @@ class FunctionNode(GradFn):
         if name == "ctx":
             raise AttributeError(name)
         return getattr(self.ctx, name)
+
+
+BATCHED: Any = None  # set by func: a call within vmap of a Function with a vmap rule of its own
 
 
 class FunctionMeta(type):
@@ -218,6 +242,9 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and record the function."""
+        if cls.vmap is not Function.vmap and BATCHED is not None:
+            if any([isinstance(a, Tensor) and type(a._spec.device) is not Device for a in args]):
+                return BATCHED(cls, args)
         ctx = cls._backward_cls()
         split = cls.setup_context is not Function.setup_context
         needs = tuple([isinstance(a, Tensor) and a._rg for a in args])
@@ -330,7 +357,7 @@ def _passed_through(o: Tensor, is_input: bool) -> Tensor:
 def _save(ctx: BackwardCFunction, made: dict[int, tuple[Tensor, int]], inputs: set[int]) -> None:
     saved: list[Any] = []
     dirty = {id(t) for t in ctx._dirty}
-    for i, t in enumerate(ctx._to_save):
+    for i, t in enumerate(ctx._to_save or ctx._for_forward):
         if t is None:
             saved.append(None)
             continue

@@ -7,6 +7,7 @@ from typing import Any
 
 from .backward import Ops, grad
 from .mode import enable_grad
+from .records import AccumulateGrad, GradFn
 from .variable import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
@@ -333,3 +334,26 @@ def hessian(
 
     result = jacobian(gradient, inputs if tuple_in else (inputs,), create_graph, False)
     return result if tuple_in else result[0][0]
+
+
+# -- levels of differentiation ----------------------------------------------------------------------------------------
+def settled(t: Any, own: list[Tensor]) -> Any:
+    """A result without its record, if that leads nowhere but to this transformation's own inputs."""
+    if not isinstance(t, Tensor) or not t._rg:
+        return t
+    mine = {id(x) for x in own}
+    seen: set[GradFn] = set()
+    stack: list[GradFn] = [] if t._grad_fn is None else [t.grad_fn]
+    if t._grad_fn is None:
+        return t.detach() if id(t) in mine else t
+    while stack:
+        fn = stack.pop()
+        if fn in seen:
+            continue
+        seen.add(fn)
+        if type(fn) is AccumulateGrad:
+            if id(fn.variable) not in mine:
+                return t
+            continue
+        stack.extend(e[0] for e in fn.edges if e is not None)
+    return t.detach()

@@ -8,9 +8,8 @@ from typing import Any
 
 from ..autograd.backward import Ops
 from ..autograd.backward import grad as run_grad
-from ..autograd.functional import _forward
+from ..autograd.functional import _forward, settled
 from ..autograd.mode import enable_grad
-from ..autograd.records import AccumulateGrad, GradFn
 from ..autograd.variable import Tensor
 from ..utils._pytree import tree_flatten, tree_map, tree_unflatten
 from .virtual import innermost, lift
@@ -30,30 +29,8 @@ def _fresh(t: Any) -> Any:
     return Ops.alias(t) if t._rg else t.detach().requires_grad_()
 
 
-def _settled(t: Any, own: list[Tensor]) -> Any:
-    """A result without its record, if that leads nowhere but to this transformation's own inputs."""
-    if not isinstance(t, Tensor) or not t._rg:
-        return t
-    mine = {id(x) for x in own}
-    seen: set[GradFn] = set()
-    stack: list[GradFn] = [] if t._grad_fn is None else [t.grad_fn]
-    if t._grad_fn is None:
-        return t.detach() if id(t) in mine else t
-    while stack:
-        fn = stack.pop()
-        if fn in seen:
-            continue
-        seen.add(fn)
-        if type(fn) is AccumulateGrad:
-            if id(fn.variable) not in mine:
-                return t
-            continue
-        stack.extend(e[0] for e in fn.edges if e is not None)
-    return t.detach()
-
-
 def _settle(tree: Any, own: list[Tensor]) -> Any:
-    return tree_map(lambda t: _settled(t, own), tree)
+    return tree_map(lambda t: settled(t, own), tree)
 
 
 def _leaves(tree: Any) -> list[Tensor]:

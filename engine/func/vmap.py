@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..autograd import custom
 from ..autograd.variable import Tensor
 from ..device import default
 from ..ops import registry
@@ -191,3 +192,37 @@ def _chunks(
         for column, place in zip(zip(*(values for values, _ in parts)), places)
     ]
     return tree_unflatten(joined, tree)
+
+
+class _Info(NamedTuple):
+    """What a Function's vmap rule is told."""
+
+    batch_size: int
+    randomness: str
+
+
+def _by_own_rule(cls: Any, args: tuple) -> Any:
+    """A Function called within vmap that says itself how to run over a batch."""
+    device = max(
+        (a._spec.device for a in args if isinstance(a, Tensor) and isinstance(a._spec.device, BatchDevice)),
+        key=lambda d: d.depth,
+    )
+    given, dims = [], []
+    for a in args:
+        here = isinstance(a, Tensor) and a._spec.device is device
+        batched = here and a._storage.node.batched
+        given.append(unwrap(a) if batched else unwrap(a)[0] if here else a)
+        dims.append(0 if batched else None)
+    before, default.override = default.override, device.parent if isinstance(device.parent, BatchDevice) else None
+    try:
+        outputs, places = cls.vmap(_Info(device.count, device.random), tuple(dims), *given)
+    finally:
+        default.override = before
+    flat, tree = tree_flatten(outputs)
+    where = _places(places, tree, cls.vmap)
+    return tree_unflatten(
+        [lift(o, device) if d is None else wrap(o.movedim(d, 0), device) for o, d in zip(flat, where)], tree
+    )
+
+
+custom.BATCHED = _by_own_rule

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import dtypes, opencl
 from ..device import device as Device
+from ..errors import IndexOutOfRange
 from ..settings import settings
 from .ir import Val
 from .node import Call, Node, Storage, leaf
@@ -313,7 +314,7 @@ class DeviceLog:
         if flags[0]:
             _, index, size, _ = (int(v) for v in flags.view(np.int32))
             self.runtime.queue.write(self._fault, 0, np.zeros(4, np.int32))
-            raise IndexError(f"index {index} is out of bounds for dimension with size {size}")
+            raise IndexOutOfRange(f"index {index} is out of bounds for dimension with size {size}")
 
     def realize(self, node: Node) -> opencl.Buffer:
         """The node's buffer, enqueuing pending work if need be."""

@@ -238,9 +238,10 @@ def pow(input: Any, exponent: Any) -> Tensor:
     return _pow(input, exponent)
 
 
+@function(inplace=True, out=True)
 def square(input: Tensor) -> Tensor:
     """``input * input``."""
-    return _square(input)
+    return _square(input if input._spec.dtype is not dtypes.bool else input.to(dtypes.int64))
 
 
 @function(inplace=True, out=True)
@@ -332,7 +333,7 @@ gt, ge = _compare("gt", "greater"), _compare("ge", "greater_equal")
 
 
 def _logical(name: str, fn: str) -> Binary:
-    return binary(name, lambda b, x, y: b.pw(fn, b.ne(x, 0), b.ne(y, 0)), result="bool")
+    return binary(name, lambda b, x, y: b.pw(fn, b.ne(x, 0), b.ne(y, 0)), result="bool", numbers=False)
 
 
 logical_and, logical_or, logical_xor = (
@@ -360,18 +361,18 @@ def _choose(name: str, fn: str, first: Any, **more: Any) -> Binary:
     def dy(g: Tensor, x: Any, y: Any, out: Any) -> Tensor:
         return g * (first(y, x) + (x == y) * 0.5)
 
-    return binary(name, lambda b, x, y: b.pw(fn, x, y), dx, dy, dx="xy", dy="xy", allow="biuf", inplace=False, **more)
+    return binary(name, lambda b, x, y: b.pw(fn, x, y), dx, dy, dx="xy", dy="xy", allow="biuf", inplace=False, numbers=False, **more)
 
 
 maximum = _choose("maximum", "max", lambda x, y: x > y)
 minimum = _choose("minimum", "min", lambda x, y: x < y)
 fmax = binary(
     "fmax", lambda b, x, y: b.fmax(x, y), lambda g, x, y, out: g * ((x >= y) | (y != y)),
-    lambda g, x, y, out: g * ~((x >= y) | (y != y)), dx="xy", dy="xy", inplace=False, allow="biuf",
+    lambda g, x, y, out: g * ~((x >= y) | (y != y)), dx="xy", dy="xy", inplace=False, allow="biuf", numbers=False,
 )  # fmt: skip
 fmin = binary(
     "fmin", lambda b, x, y: b.fmin(x, y), lambda g, x, y, out: g * ((x <= y) | (y != y)),
-    lambda g, x, y, out: g * ~((x <= y) | (y != y)), dx="xy", dy="xy", inplace=False, allow="biuf",
+    lambda g, x, y, out: g * ~((x <= y) | (y != y)), dx="xy", dy="xy", inplace=False, allow="biuf", numbers=False,
 )  # fmt: skip
 
 

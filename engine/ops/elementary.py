@@ -85,6 +85,7 @@ atan2 = binary(
     dy="xy",
     result="float",
     allow="biuf",
+    numbers=False,
     aliases=("arctan2",),
 )
 hypot = binary(
@@ -97,4 +98,5 @@ hypot = binary(
     saves_out=True,
     result="float",
     allow="biuf",
+    numbers=False,
 )

@@ -11,6 +11,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
+from ..errors import IndexOutOfRange
 from ..graph.codegen import storage
 from ..graph.library import reference
 from ..graph.library.call import Int, KernelCall, Operand
@@ -41,10 +42,16 @@ def host_check(index: Tensor, n: int, dim: int) -> None:
         if raw is None:
             return
         values = raw[: held.node.size * held.dtype.itemsize].view(held.dtype.numpy)
+        seen = index._spec
+        if seen.dtype is not held.dtype:
+            return
+        if not seen.contiguous or seen.numel != values.size:
+            steps = tuple(s * values.itemsize for s in seen.stride)
+            values = np.lib.stride_tricks.as_strided(values[seen.offset :], tuple(seen.shape), steps)
         low, high = int(values.min()), int(values.max())
         if low < -n or high >= n:
             bad = low if low < -n else high
-            raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
+            raise IndexOutOfRange(f"index {bad} is out of bounds for dimension {dim} with size {n}")
 
 
 # -- advanced reads -------------------------------------------------------------------------------------------------------------
@@ -521,6 +528,8 @@ def _check_gather(name: str, x: Spec, index: Spec, dim: int) -> int:
 @function(out=True)
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``out[i][j][k] = input[index[i][j][k]][j][k]`` for dim 0, and so on."""
+    if not index._spec.numel:
+        return input.new_zeros(index._spec.shape)
     d = _check_gather("gather", input._spec, index._spec, dim)
     for k, (a, n) in enumerate(zip(index._spec.shape, input._spec.shape)):
         if k != d and a > n:
@@ -570,6 +579,12 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """Add slices of ``source`` at positions ``index`` along ``dim``."""
     d = wrap_dim(dim, input._spec.ndim)
+    a, c = ([n for k, n in enumerate(t._spec.shape) if k != d] for t in (input, source))
+    if input._spec.ndim and (a != c or source._spec.ndim != input._spec.ndim):
+        raise RuntimeError(
+            f"source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+            f"{list(input._spec.shape)} source.shape = {list(source._spec.shape)}"
+        )
     if alpha != 1:
         source = source * alpha
     if not input._spec.ndim:

@@ -416,6 +416,7 @@ def binary(
     grad_name: str | None = None,
     doc: str | None = None,
     holomorphic: bool = False,
+    numbers: bool = True,
 ) -> Binary:
     """Declare an elementwise function of two operands.
 
@@ -425,6 +426,7 @@ def binary(
         dx, dy: which operands each of them reads: "", "x", "y" or "xy" (saved only when that gradient is wanted).
         result: "promote", "float", "bool" or "complex" (of the promoted real dtype).
         holomorphic: gradients multiply g by a derivative; conjugated as for ``unary`` where operands are complex.
+        numbers: whether the published function takes Python numbers for operands.
     """
     where = {"x": 0, "y": 1}
     saves = {0: tuple(where[c] for c in dx), 1: tuple(where[c] for c in dy)}
@@ -432,6 +434,9 @@ def binary(
     if publish:
 
         def call(input: Any, other: Any) -> Tensor:
+            if not numbers:
+                check_tensor(name, input)
+                check_tensor(name, other, "other", 2)
             return made(input, other)
 
         call.__name__ = call.__qualname__ = name

@@ -18,15 +18,17 @@ with warnings.catch_warnings():
     from torch.testing._internal.common_methods_invocations import op_db
 
 _SAMPLES = 3
-_NAMES = """addcdiv addcmul allclose aminmax argwhere atleast_1d atleast_2d atleast_3d bincount block_diag broadcast_tensors
+_NAMES = """
+addcdiv addcmul allclose aminmax argwhere atleast_1d atleast_2d atleast_3d bincount block_diag broadcast_tensors
 bucketize cartesian_prod cdist column_stack combinations copysign corrcoef cross cummax cummin cumprod cumsum
-cumulative_trapezoid deg2rad diag diag_embed diagflat diagonal_scatter diff dist dsplit dstack equal fliplr flipud frexp
-gcd gradient heaviside histogram histogramdd hsplit hstack index_copy index_fill index_reduce inner isclose
-isfinite isin isinf isneginf isposinf kron kthvalue lcm ldexp lerp logaddexp logaddexp2 logcumsumexp logit masked_scatter
-masked_select median meshgrid mode msort nan_to_num nanmean nanmedian nanquantile nansum narrow_copy nonzero
-nonzero_static norm put quantile rad2deg renorm repeat_interleave roll rot90 scatter_reduce searchsorted select_scatter
-sinc slice_scatter take take_along_dim tensor_split tensordot topk trace trapezoid tril tril_indices triu triu_indices
-unique unique_consecutive unravel_index vdot vsplit vstack xlogy""".split()
+cumulative_trapezoid deg2rad diag diag_embed diagflat diagonal_scatter diff dist dsplit dstack equal fliplr flipud
+frexp gcd gradient heaviside histogram histogramdd hsplit hstack index_copy index_fill index_reduce inner isclose
+isfinite isin isinf isneginf isposinf kron kthvalue lcm ldexp lerp logaddexp logaddexp2 logcumsumexp logit
+masked_scatter masked_select median meshgrid mode msort nan_to_num nanmean nanmedian nanquantile nansum narrow_copy
+nonzero nonzero_static norm put quantile rad2deg renorm repeat_interleave roll rot90 scatter_reduce searchsorted
+select_scatter sinc slice_scatter take take_along_dim tensor_split tensordot topk trace trapezoid tril tril_indices
+triu triu_indices unique unique_consecutive unravel_index vdot vsplit vstack xlogy
+""".split()
 _DTYPES = {
     getattr(torch, n): getattr(engine, n)
     for n in ("float64", "float32", "int64", "int32", "bool", "uint8", "int16", "int8")
