@@ -36,7 +36,7 @@ class Uncapturable(Exception):
     """Why a call cannot be replayed."""
 
 
-# -- signatures -------------------------------------------------------------------------------------------------------------
+# -- signatures -------------------------------------------------------------------------------------------------------
 def flatten(value: Any, tensors: list[Tensor]) -> Hashable:
     """A hashable form of nested arguments with the tensors pulled out."""
     if isinstance(value, Tensor):
@@ -89,7 +89,7 @@ def _filled(cell: Any) -> bool:
     return True
 
 
-# -- captures ---------------------------------------------------------------------------------------------------------------
+# -- captures ---------------------------------------------------------------------------------------------------------
 class _Recorded:
     """One captured call, described so that two can be compared and the second replayed."""
 

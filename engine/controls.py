@@ -106,7 +106,8 @@ def set_float32_matmul_precision(precision: str) -> None:
     """Allow a lower precision of float32 matrix products; they stay in float32. Warns about an unknown name."""
     if precision not in _PRECISIONS:
         warnings.warn(
-            f"{precision} is not one of 'highest', 'high', or 'medium'; the current setFloat32MatmulPrecision call has no "
+            f"{precision} is not one of 'highest', 'high', or 'medium'; the current setFloat32MatmulPrecision call "
+            f"has no "
             "effect.",
             stacklevel=2,
         )

@@ -101,7 +101,9 @@ class device:
 
 
 def records(kind: str) -> list[opencl.DeviceRecord]:
-    """The devices behind "cpu", "cpu:1" ... or "gpu:0", "gpu:1" ...: the one that ENGINE_DEVICE names, then the best."""
+    """The devices behind "cpu", "cpu:1" ... or "gpu:0", "gpu:1" ...: the one that ENGINE_DEVICE names, then the
+    best.
+    """
     kinds = ("cpu",) if kind == "cpu" else ("gpu", "accelerator")
     ranked = sorted((r for r in opencl.discover() if r.kind in kinds), key=lambda r: (kinds.index(r.kind), r.index))
     if settings.device:

@@ -498,10 +498,11 @@ class iinfo:
 _SCALAR_TYPES = {
     "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int8": "Char", "uint8": "Byte",
     "int16": "Short", "int32": "Int", "int64": "Long", "bool": "Bool", "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64", "complex32": "ComplexHalf",
+    "complex128": "ComplexDouble", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64",
+        "complex32": "ComplexHalf",
 }  # fmt: skip
 
 
 def scalar_type_name(dtype: dtype) -> str:
-    """"Float", "Long": how torch's messages call a dtype."""
+    """ "Float", "Long": how torch's messages call a dtype."""
     return _SCALAR_TYPES[dtype.name]

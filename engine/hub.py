@@ -50,7 +50,7 @@ def set_dir(d: str | os.PathLike) -> None:
     _Hub.folder = os.path.expanduser(d)
 
 
-# -- downloads ---------------------------------------------------------------------------------------------------------
+# -- downloads --------------------------------------------------------------------------------------------------------
 def download_url_to_file(
     url: str, dst: str | os.PathLike, hash_prefix: str | None = None, progress: bool = True
 ) -> None:
@@ -170,7 +170,7 @@ def _load_zipped(path: Path, map_location: Any, weights_only: bool) -> dict[str,
             return load_file(archive.extract(name, folder), map_location=map_location, weights_only=weights_only)
 
 
-# -- repositories ------------------------------------------------------------------------------------------------------
+# -- repositories -----------------------------------------------------------------------------------------------------
 def _repository(repo: str, source: str, force_reload: bool, verbose: bool) -> Path:
     """The folder of a repository: itself when local, else unpacked from GitHub into the cache."""
     if source == "local":

@@ -39,18 +39,37 @@ __all__ = [
 _NAMESPACES = ("", ".nn.functional", ".special", ".linalg", ".fft")
 _TENSOR_PROPERTIES = ("T", "mT", "H", "mH", "data", "grad", "real", "imag")
 _PLAIN = frozenset(
-    """__init__ __new__ __class__ __getattribute__ __getattr__ __setattr__ __delattr__ __init_subclass__ __subclasshook__
-    __dir__ __hash__ __repr__ __format__ __reduce__ __reduce_ex__ __setstate__ __deepcopy__ __torch_function__ __sizeof__
+    """__init__ __new__ __class__ __getattribute__ __getattr__ __setattr__ __delattr__ __init_subclass__
+    __subclasshook__
+    __dir__ __hash__ __repr__ __format__ __reduce__ __reduce_ex__ __setstate__ __deepcopy__ __torch_function__
+    __sizeof__
     __str__ __dlpack__ __dlpack_device__ as_subclass _make_subclass __array__ __array_wrap__ __bool__ __len__ __int__
     __float__ __index__ __complex__ numpy size dim stride requires_grad_ backward register_hook item tolist""".split()
 )
 
 
 _OPERATORS = {
-    "__add__": "add", "__radd__": "add", "__iadd__": "add_", "__sub__": "sub", "__isub__": "sub_", "__mul__": "mul",
-    "__rmul__": "mul", "__imul__": "mul_", "__truediv__": "div", "__itruediv__": "div_", "__matmul__": "matmul",
-    "__neg__": "neg", "__abs__": "abs", "__eq__": "eq", "__ne__": "ne", "__lt__": "lt", "__le__": "le", "__gt__": "gt",
-    "__ge__": "ge", "__invert__": "bitwise_not", "__mod__": "remainder",
+    "__add__": "add",
+    "__radd__": "add",
+    "__iadd__": "add_",
+    "__sub__": "sub",
+    "__isub__": "sub_",
+    "__mul__": "mul",
+    "__rmul__": "mul",
+    "__imul__": "mul_",
+    "__truediv__": "div",
+    "__itruediv__": "div_",
+    "__matmul__": "matmul",
+    "__neg__": "neg",
+    "__abs__": "abs",
+    "__eq__": "eq",
+    "__ne__": "ne",
+    "__lt__": "lt",
+    "__le__": "le",
+    "__gt__": "gt",
+    "__ge__": "ge",
+    "__invert__": "bitwise_not",
+    "__mod__": "remainder",
 }  # fmt: skip  (what torch says was called)
 
 
@@ -103,7 +122,7 @@ class enable_reentrant_dispatch(DisableTorchFunctionSubclass):
         pass
 
 
-# -- who wants to be asked ----------------------------------------------------------------------------------------------
+# -- who wants to be asked --------------------------------------------------------------------------------------------
 def _asks(value: Any) -> bool:
     kind = type(value)
     if kind is Tensor:
@@ -165,7 +184,8 @@ def handle_torch_function(public_api: Callable, relevant_args: Iterable[Any], *a
             return result
     name = f"{public_api.__module__}.{public_api.__name__}"
     raise TypeError(
-        f"no implementation found for '{name}' on types that implement __torch_function__: {[type(a) for a in overloaded]}"
+        f"no implementation found for '{name}' on types that implement __torch_function__: "
+        f"{[type(a) for a in overloaded]}"
     )
 
 
@@ -190,7 +210,7 @@ def wrap_torch_function(dispatcher: Callable) -> Callable:
     return wrap
 
 
-# -- the default --------------------------------------------------------------------------------------------------------
+# -- the default ------------------------------------------------------------------------------------------------------
 def _converted(value: Any, cls: type) -> Any:
     if cls is Tensor:
         return value
@@ -219,7 +239,7 @@ def get_default_nowrap_functions() -> frozenset:
     return frozenset({Tensor.__dict__["grad"].fget})
 
 
-# -- dispatching methods and functions ----------------------------------------------------------------------------------
+# -- dispatching methods and functions --------------------------------------------------------------------------------
 def _dispatching(function: Callable, public: Callable | None = None) -> Callable:
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -264,7 +284,9 @@ class _Namespaces:
     @staticmethod
     def _is_public(name: str, value: Any) -> bool:
         plain = isinstance(value, FunctionType) and not name.startswith("_") and not hasattr(value, "__torch_plain__")
-        return plain and value.__module__.partition(".")[2].startswith(("ops", "nn.functional", "special", "linalg", "fft"))
+        return plain and value.__module__.partition(".")[2].startswith(
+            ("ops", "nn.functional", "special", "linalg", "fft")
+        )
 
 
 _namespaces = _Namespaces()
@@ -289,7 +311,7 @@ Tensor.__init_subclass__ = classmethod(_init_subclass)
 Tensor.__torch_function__ = classmethod(_default)
 
 
-# -- modes --------------------------------------------------------------------------------------------------------------
+# -- modes ------------------------------------------------------------------------------------------------------------
 class TorchFunctionMode:
     """Sees all calls made inside ``with mode:`` in its ``__torch_function__(func, types, args, kwargs)``."""
 
@@ -347,7 +369,7 @@ class _Methods:
 _methods = _Methods()
 
 
-# -- lists --------------------------------------------------------------------------------------------------------------
+# -- lists ------------------------------------------------------------------------------------------------------------
 def get_ignored_functions() -> set[Callable]:
     """Public functions that never ask: none of them takes tensors."""
     return set()
@@ -367,14 +389,18 @@ def get_overridable_functions() -> dict[Any, list[Callable]]:
 
 def get_testing_overrides() -> dict[Callable, Callable]:
     """For each function that asks, one of its signature that returns -1."""
-    return {f: functools.wraps(f)(lambda *args, **kwargs: -1) for fs in get_overridable_functions().values() for f in fs}
+    return {
+        f: functools.wraps(f)(lambda *args, **kwargs: -1) for fs in get_overridable_functions().values() for f in fs
+    }
 
 
 def resolve_name(f: Callable) -> str | None:
     """The public name of a function."""
     for owner, functions in get_overridable_functions().items():
         if any(f is g for g in functions):
-            where = "torch.Tensor" if owner is Tensor else owner.__name__.replace(__name__.rpartition(".")[0], "torch", 1)
+            where = (
+                "torch.Tensor" if owner is Tensor else owner.__name__.replace(__name__.rpartition(".")[0], "torch", 1)
+            )
             return f"{where}.{f.__name__}"
     return None
 

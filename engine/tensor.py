@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from . import overrides
-from ._tensor import content, copying, conversion, description, operators, printing, record, storage
+from . import overrides  # noqa: F401 (adds its part to Tensor)
+from ._tensor import (  # noqa: F401 (each adds its methods to Tensor)
+    content,
+    conversion,
+    copying,
+    description,
+    operators,
+    printing,
+    record,
+    storage,
+)
 from ._tensor.content import host_copy, values_of
 from ._tensor.conversion import LEGACY_TYPES
 from ._tensor.printing import show

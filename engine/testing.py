@@ -85,7 +85,8 @@ def assert_close(
     """
     if (rtol is None) != (atol is None):
         raise ValueError(
-            f"Both 'rtol' and 'atol' must be either specified or omitted, but got no {'rtol' if rtol is None else 'atol'}."
+            f"Both 'rtol' and 'atol' must be either specified or omitted, but got no "
+            f"{'rtol' if rtol is None else 'atol'}."
         )
     rules = _Rules(allow_subclasses, rtol, atol, equal_nan, check_device, check_dtype, check_layout, check_stride)
     try:
@@ -346,7 +347,8 @@ def _bounds(dtype: dtypes.dtype, integral: bool, low: float | None, high: float 
         raise ValueError(f"`low` must be less than `high`, but got {first} >= {last}")
     elif last <= lowest or first >= highest:
         raise ValueError(
-            f"The value interval specified by `low` and `high` is [{first}, {last}), but {dtype} only supports [{lowest}, "
+            f"The value interval specified by `low` and `high` is [{first}, {last}), but {dtype} only supports "
+            f"[{lowest}, "
             f"{highest})"
         )
     first, last = max(lowest, min(first, highest)), max(lowest, min(last, highest))

@@ -63,7 +63,8 @@ def test_creation():
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        ("FloatTensor", "float32"), ("DoubleTensor", "float64"), ("HalfTensor", "float16"), ("BFloat16Tensor", "bfloat16"),
+        ("FloatTensor", "float32"), ("DoubleTensor", "float64"), ("HalfTensor", "float16"), ("BFloat16Tensor",
+            "bfloat16"),
         ("ByteTensor", "uint8"), ("CharTensor", "int8"), ("ShortTensor", "int16"), ("IntTensor", "int32"),
         ("LongTensor", "int64"), ("BoolTensor", "bool"),
     ],
@@ -187,11 +188,13 @@ def test_add_against_add_in_place():
 
 
 IN_PLACE = {
-    "abs_": ((), abs), "add_": ((2,), lambda x: x + 2), "sub_": ((2,), lambda x: x - 2), "mul_": ((2,), lambda x: x * 2),
+    "abs_": ((), abs), "add_": ((2,), lambda x: x + 2), "sub_": ((2,), lambda x: x - 2), "mul_": ((2,),
+        lambda x: x * 2),
     "div_": ((2,), lambda x: x / 2), "pow_": ((2,), lambda x: x * x), "clamp_": ((-1, 2), lambda x: x.clip(-1, 2)),
     "zero_": ((), np.zeros_like), "transpose_": ((0, 1), np.transpose), "unsqueeze_": ((0,), lambda x: x[None]),
     "squeeze_": ((), lambda x: x), "neg_": ((), lambda x: -x), "fill_": ((3,), lambda x: x * 0 + 3),
-    "t_": ((), np.transpose), "sqrt_": ((), np.sqrt), "exp_": ((), np.exp), "sigmoid_": ((), lambda x: 1 / (1 + np.exp(-x))),
+    "t_": ((), np.transpose), "sqrt_": ((), np.sqrt), "exp_": ((), np.exp), "sigmoid_": ((),
+        lambda x: 1 / (1 + np.exp(-x))),
 }  # fmt: skip
 
 
@@ -480,7 +483,9 @@ def test_state_dict_of_model_and_optimizer(capsys):
     for key, value in optimizer.state_dict().items():
         print(key, value)
     printed = capsys.readouterr().out
-    assert printed.startswith("state {}\nparam_groups [{'lr': 0.001, 'momentum': 0.9, 'dampening': 0, 'weight_decay': 0,")
+    assert printed.startswith(
+        "state {}\nparam_groups [{'lr': 0.001, 'momentum': 0.9, 'dampening': 0, 'weight_decay': 0,"
+    )
     assert printed.endswith("'params': [0, 1, 2, 3, 4, 5, 6, 7]}]\n")
 
 

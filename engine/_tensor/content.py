@@ -64,7 +64,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
     seen = self._spec
     if seen.device.kind == "gpu":
         raise TypeError(
-            f"can't convert {seen.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory "
+            f"can't convert {seen.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
+            f"memory "
             f"first."
         )
     if seen.dtype is dtypes.bfloat16:
@@ -158,9 +159,7 @@ def __contains__(self: Tensor, element: Any) -> bool:
     """Whether any element equals ``element``."""
     if isinstance(element, Tensor) or is_number(element):
         return bool((element == self).any().item())
-    raise RuntimeError(
-        f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
-    )
+    raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
 
 @method

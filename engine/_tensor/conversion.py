@@ -56,13 +56,14 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
 
 
 for _name, _dtype in {
-    "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "char": "int8", "short": "int16",
+    "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "char": "int8",
+        "short": "int16",
     "int": "int32", "long": "int64", "byte": "uint8", "bool": "bool", "cfloat": "complex64", "cdouble": "complex128",
     "chalf": "complex32",
 }.items():  # fmt: skip
 
-    def _convert(self: Tensor, memory_format: Any = None, _to: Any = getattr(dtypes, _dtype)) -> Tensor:
-        return creation.cast(self, _to)
+    def _convert(self: Tensor, memory_format: Any = None, _to: str = _dtype) -> Tensor:
+        return creation.cast(self, getattr(dtypes, _to))
 
     _convert.__name__ = _name
     setattr(Tensor, _name, _convert)
@@ -91,7 +92,8 @@ Tensor.type = _type
 
 def _dtype_by_name(name: str) -> dtypes.dtype:
     kind = name.rsplit(".", 1)[-1].removesuffix("Tensor")
-    for d in (getattr(dtypes, n) for n in ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "int32",
+    for d in (getattr(dtypes, n) for n in ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16",
+        "int32",
                                            "int64", "bool", "complex64", "complex128")):  # fmt: skip
         if scalar_type_name(d) == kind:
             return d
@@ -114,8 +116,10 @@ def detach_(self: Tensor) -> Tensor:
     """Drop the record in place."""
     if self._base is not None:
         raise RuntimeError(
-            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, "
-            "and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be "
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
+            "training, "
+            "and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() "
+            "cannot be "
             "called on these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in "
             "torch/optim/optimizer.py as a solution."
         )
@@ -136,9 +140,7 @@ def _set_data(self: Tensor, value: Tensor) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
     if self._rg and not value._spec.floating:
-        raise RuntimeError(
-            "data set to a tensor that requires gradients must be floating point or complex dtype"
-        )
+        raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
     self._storage = value._storage
     self._spec = value._spec
 
@@ -185,9 +187,7 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = 
         source = creation.zeros_of((0,), seen.dtype, seen.device)
     if isinstance(source, Tensor):
         if source._spec.dtype is not seen.dtype:
-            raise RuntimeError(
-                f"Could not set tensor of type {source._spec.dtype} to a tensor of type {seen.dtype}"
-            )
+            raise RuntimeError(f"Could not set tensor of type {source._spec.dtype} to a tensor of type {seen.dtype}")
         if size is None:
             self._storage, self._spec = source._storage, source._spec
             self._storage.version += 1
@@ -197,8 +197,10 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = 
     held = source._storage.nbytes
     if new.numel and new.reach() * seen.dtype.itemsize > held:
         raise RuntimeError(
-            f"setStorage: sizes {list(new.shape)}, strides {list(new.stride)}, storage offset {storage_offset}, and itemsize "
-            f"{seen.dtype.itemsize} requiring a storage size of {new.reach() * seen.dtype.itemsize} are out of bounds for "
+            f"setStorage: sizes {list(new.shape)}, strides {list(new.stride)}, storage offset {storage_offset}, and "
+            f"itemsize "
+            f"{seen.dtype.itemsize} requiring a storage size of {new.reach() * seen.dtype.itemsize} are out of bounds "
+            f"for "
             f"storage of size {held}"
         )
     self._storage, self._spec = source._storage, new
@@ -221,7 +223,9 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     order = None if memory_format is None else memory_format.order(self._spec.ndim)
     if order is not None:
         seen = self._spec
-        self._spec = spec(seen.dtype, seen.device, tuple(seen.shape), dense_strides(seen.shape, list(order)), seen.offset)
+        self._spec = spec(
+            seen.dtype, seen.device, tuple(seen.shape), dense_strides(seen.shape, list(order)), seen.offset
+        )
     return self
 
 
@@ -313,6 +317,8 @@ def _legacy_type(name: str, dtype: dtypes.dtype) -> Any:
 
 LEGACY_TYPES = {
     f"{scalar_type_name(d)}Tensor": _legacy_type(f"{scalar_type_name(d)}Tensor", d)
-    for d in (getattr(dtypes, n) for n in ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "int32",
-                                           "int64", "bool"))  # fmt: skip
+    for d in (
+        getattr(dtypes, n)
+        for n in ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "int32", "int64", "bool")
+    )  # fmt: skip
 }

@@ -10,7 +10,6 @@ from ..autograd.records import current_grad_fn
 from ..autograd.variable import Tensor, log
 from .attach import method
 
-
 for _name, _get in {
     "shape": lambda self: self._spec.shape,
     "dtype": lambda self: self._spec.dtype,

@@ -12,7 +12,6 @@ from ..ops import arithmetic, creation, indexing
 from ..ops.pointwise import is_number
 from .attach import method
 
-
 _NUMBERS = (int, float, bool, complex)
 
 
@@ -73,7 +72,8 @@ def _inplace_operator(name: str, method: str) -> None:
 
 
 for _name, _twin in {
-    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_", "__ifloordiv__": "floor_divide_",
+    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_",
+        "__ifloordiv__": "floor_divide_",
     "__imod__": "remainder_", "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_",
     "__ilshift__": "bitwise_left_shift_", "__irshift__": "bitwise_right_shift_",
 }.items():  # fmt: skip

@@ -34,7 +34,8 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
         return self
     if self._grad_fn is not None and not requires_grad:
         raise RuntimeError(
-            "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph "
+            "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+            "subgraph "
             "that doesn't require differentiation use var_no_grad = var.detach()."
         )
     if requires_grad and not self._spec.floating:
@@ -59,8 +60,10 @@ def _get_grad(self: Tensor) -> Tensor | None:
     if grad is None and self._rg and self._grad_fn is not None and not self._retain:
         warnings.warn(
             "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
-            "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, "
-            "use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you access "
+            "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+            "Tensor, "
+            "use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you "
+            "access "
             "the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more informations.",
             stacklevel=2,
         )
@@ -70,7 +73,9 @@ def _get_grad(self: Tensor) -> Tensor | None:
 def _set_grad(self: Tensor, value: Tensor | None) -> None:
     if value is not None:
         if not isinstance(value, Tensor):
-            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {value.__class__.__name__}")
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got grad of type {value.__class__.__name__}"
+            )
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
         _check_grad(self, value)
@@ -86,9 +91,12 @@ def _check_grad(t: Tensor, value: Tensor) -> None:
     if wanted is not None and have.dtype is not wanted:
         raise RuntimeError(
             f"attempting to assign a gradient with dtype '{_word(have.dtype)}' to a tensor with grad_dtype "
-            f"'{scalar_type_name(wanted)}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype). "
-            f"You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set grad_dtype "
-            f"with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems that assume they "
+            f"'{scalar_type_name(wanted)}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's "
+            f"dtype). "
+            f"You can set the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set "
+            f"grad_dtype "
+            f"with caution. Diverging the dtypes of a tensor and its gradient may break downstream systems that "
+            f"assume they "
             f"match."
         )
     if have.device is not seen.device:
@@ -98,7 +106,8 @@ def _check_grad(t: Tensor, value: Tensor) -> None:
         )
     if have.shape != seen.shape:
         raise RuntimeError(
-            f"attempting to assign a gradient of size '{list(have.shape)}' to a tensor of size '{list(seen.shape)}'. Please "
+            f"attempting to assign a gradient of size '{list(have.shape)}' to a tensor of size '{list(seen.shape)}'. "
+            f"Please "
             f"ensure that the gradient and the tensor are the same size"
         )
 

@@ -20,7 +20,9 @@ from .attach import method, quiet
 
 
 class UntypedStorage:
-    """The bytes behind tensors: ``UntypedStorage(nbytes)`` makes new ones; a tensor's storage gives the same object twice."""
+    """The bytes behind tensors: ``UntypedStorage(nbytes)`` makes new ones; a tensor's storage gives the same object
+    twice.
+    """
 
     _storage: Storage
     device: Device

@@ -1,4 +1,6 @@
-"""The older names of mixed precision, for ``cuda.amp`` and ``cpu.amp``: a fixed device type and a deprecation warning."""
+"""The older names of mixed precision, for ``cuda.amp`` and ``cpu.amp``: a fixed device type and a deprecation
+warning.
+"""
 
 import functools
 import warnings

@@ -60,9 +60,11 @@ CUDA_LOWER = _CONVOLUTIONS | _names(
 )
 CUDA_FLOAT32 = _names(
     "__pow__ __rdiv__ __rpow__ __rtruediv__ acos asin cosh erfinv exp expm1 log log10 log1p log2 pow reciprocal rsqrt "
-    "sinh tan cumprod cumsum prod sum norm frobenius_norm nuclear_norm linalg_vector_norm linalg_matrix_norm renorm dist "
+    "sinh tan cumprod cumsum prod sum norm frobenius_norm nuclear_norm linalg_vector_norm linalg_matrix_norm renorm "
+    "dist "
     "cdist pdist logsumexp softmax log_softmax softmin softplus normalize layer_norm native_layer_norm group_norm "
-    "binary_cross_entropy_with_logits cosine_embedding_loss cosine_similarity cross_entropy hinge_embedding_loss kl_div "
+    "binary_cross_entropy_with_logits cosine_embedding_loss cosine_similarity cross_entropy hinge_embedding_loss "
+    "kl_div "
     "l1_loss huber_loss margin_ranking_loss mse_loss multilabel_margin_loss multi_margin_loss nll_loss nll_loss2d "
     "poisson_nll_loss smooth_l1_loss soft_margin_loss triplet_margin_loss"
 )

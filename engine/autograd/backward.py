@@ -10,9 +10,9 @@ from typing import Any
 
 from ..graph.provided import Capture
 from .edges import GradientEdge
-from .records import AccumulateGrad, GradFn, edge_of
 from .inplace import retain
 from .mode import mode
+from .records import AccumulateGrad, GradFn, edge_of
 from .variable import Tensor, view
 
 
@@ -254,7 +254,8 @@ def _warn_trace(fn: GradFn) -> None:
         text = f"Error detected in {fn.name()}. Traceback of forward call that caused the error:\n{fn.trace}"
     else:
         text = (
-            f"Error detected in {fn.name()}. No forward pass information available. Enable detect anomaly during forward "
+            f"Error detected in {fn.name()}. No forward pass information available. Enable detect anomaly during "
+            f"forward "
             f"pass for more information."
         )
     warnings.warn(text, stacklevel=2)
@@ -372,7 +373,8 @@ def backward(
         warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
         if grad_tensors is not None:
             raise RuntimeError(
-                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only "
+                "use "
                 "`grad_tensors`."
             )
         grad_tensors = grad_variables
@@ -449,7 +451,8 @@ def _check_given(i: int, grad: Any, seen: Any) -> None:
     have = grad._spec
     if have.shape != seen.shape:
         raise RuntimeError(
-            f"Mismatch in shape: grad_output[{i}] has a shape of {have.shape} and output[{i}] has a shape of {seen.shape}."
+            f"Mismatch in shape: grad_output[{i}] has a shape of {have.shape} and output[{i}] has a shape of "
+            f"{seen.shape}."
         )
     if have.dtype.is_complex != seen.dtype.is_complex:
         raise RuntimeError(
@@ -480,7 +483,8 @@ def grad(
         allow_unused = materialize_grads
     if not only_inputs:
         warnings.warn(
-            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for other parts "
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
+            "other parts "
             "of the graph, please use torch.autograd.backward.",
             FutureWarning,
             stacklevel=2,
@@ -517,8 +521,10 @@ def _batched(outs: tuple, ins: tuple, given: tuple, create: bool, allow_unused: 
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
         if g._spec.shape[1:] != t._spec.shape:
             raise RuntimeError(
-                f"If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch dimension. The "
-                f"sizes of the remaining dimensions are expected to match the shape of corresponding output, but a mismatch "
+                f"If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
+                f"dimension. The "
+                f"sizes of the remaining dimensions are expected to match the shape of corresponding output, but a "
+                f"mismatch "
                 f"was detected: grad_output[{i}] has a shape of {g._spec.shape} and output[{i}] has a shape of "
                 f"{t._spec.shape}."
             )

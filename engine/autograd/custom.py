@@ -12,9 +12,9 @@ from typing import Any
 from ..device import device as Device
 from .backward import Ops
 from .backward import grad as run_grad
-from .records import FREED, GradFn, connected, edge_of, restore_input, restore_output, save_input, save_output
 from .inplace import CUSTOM, rebase
 from .mode import enable_grad, mode, no_grad
+from .records import FREED, GradFn, connected, edge_of, restore_input, restore_output, save_input, save_output
 from .variable import Tensor, view
 
 _class_ids = itertools.count()
@@ -87,7 +87,8 @@ class BackwardCFunction(FunctionCtx):
         cls = self._forward_cls
         if cls.backward is not Function.backward and cls.vjp is not Function.vjp:
             raise RuntimeError(
-                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one of "
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
+                "implement one of "
                 "them."
             )
         if cls.backward is Function.backward and cls.vjp is Function.vjp and cls.jvp is not Function.jvp:
@@ -96,7 +97,9 @@ class BackwardCFunction(FunctionCtx):
 
 
 def _transposed(ctx: BackwardCFunction, grads: tuple) -> tuple:
-    """Backward of a Function that only has ``jvp``: that is linear in the tangents, and this is its derivative by them."""
+    """Backward of a Function that only has ``jvp``: that is linear in the tangents, and this is its derivative by
+    them.
+    """
     edges = ctx._node().edges
     with enable_grad():
         tangents = [None if e is None else Ops.zeros_spec(e[0].outs[e[1]]).requires_grad_() for e in edges]
@@ -131,7 +134,8 @@ class FunctionNode(GradFn):
             results = results[:count]
         if len(results) != count:
             raise RuntimeError(
-                f"function {self.name()} returned an incorrect number of gradients (expected {count}, got {len(results)})"
+                f"function {self.name()} returned an incorrect number of gradients (expected {count}, got "
+                f"{len(results)})"
             )
         for i, r in enumerate(results):
             self._check(i, r)
@@ -148,7 +152,8 @@ class FunctionNode(GradFn):
             lead = len(r._spec.shape) - len(want.shape)
             if lead < 0 or not all(b in (1, a) for a, b in zip(r._spec.shape[lead:], want.shape)):
                 raise RuntimeError(
-                    f"Function {self.name()} returned an invalid gradient at index {i} - got {list(r._spec.shape)} but expected "
+                    f"Function {self.name()} returned an invalid gradient at index {i} - got {list(r._spec.shape)} "
+                    f"but expected "
                     f"shape compatible with {list(want.shape)}"
                 )
 
@@ -189,15 +194,18 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(
-            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them "
-            f"on the class itself. Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
+            f"invoke them "
+            f"on the class itself. Instantiating an autograd function will raise an error in a future version of "
+            f"PyTorch.",
             DeprecationWarning,
             stacklevel=2,
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+            "function "
             "with static forward method. (Example: https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
         )
 
@@ -215,7 +223,8 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Gradients of the inputs."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with backward "
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward "
             "mode AD."
         )
 
@@ -236,8 +245,10 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any) -> Any:
         """The function over a batch; returns outputs and their batch dimensions."""
-        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
-                                  "generate_vmap_rule=True.")  # fmt: skip
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+            "generate_vmap_rule=True."
+        )
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -330,8 +341,10 @@ def _check_dirty(ctx: BackwardCFunction, inputs: set[int], outputs: tuple) -> No
         if not isinstance(t, Tensor):
             raise TypeError(f"mark_dirty only accepts variables, but argument is of type {type(t).__name__}")
         if id(t) not in returned:
-            raise RuntimeError("Some elements marked as dirty during the forward method were not returned as output. The inputs "
-                               "that are modified inplace must all be outputs of the Function.")  # fmt: skip
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs "
+                "that are modified inplace must all be outputs of the Function."
+            )
         if t._rg and t._grad_fn is None and t._base is None:
             raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
 

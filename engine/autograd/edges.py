@@ -9,7 +9,9 @@ from .variable import Tensor
 
 
 class GradientEdge(NamedTuple):
-    """Output ``output_nr`` of the recorded function ``node``; ``ownership_token`` keeps what the node depends on alive."""
+    """Output ``output_nr`` of the recorded function ``node``; ``ownership_token`` keeps what the node depends on
+    alive.
+    """
 
     node: GradFn
     output_nr: int

@@ -74,8 +74,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     """``tensor`` with a tangent of its shape and dtype."""
     found = _levels.at(level)
     if found is None:
-        raise RuntimeError("Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() "
-                           "first.")  # fmt: skip
+        raise RuntimeError(
+            "Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first."
+        )
     if not tensor._spec.floating:
         raise ValueError(f"Expected primal to be floating point or complex, but got: {tensor.dtype}")
     if not tangent._spec.floating:
@@ -92,7 +93,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
-    """Value and tangent of a dual tensor, or of a result of some; the tangent is None where none of them is involved."""
+    """Value and tangent of a dual tensor, or of a result of some; the tangent is None where none of them is
+    involved.
+    """
     found = _levels.at(level)
     if found is None:
         return UnpackedDualTensor(tensor, None)

@@ -13,7 +13,7 @@ from .variable import Tensor
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
-# -- arguments ----------------------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 def _as_tuple(values: Any, name: str, function: str) -> tuple[tuple[Tensor, ...], bool]:
     """Tensors as a tuple, and whether they were one. Raises TypeError for anything else."""
     was_tuple = isinstance(values, tuple)
@@ -22,11 +22,13 @@ def _as_tuple(values: Any, name: str, function: str) -> tuple[tuple[Tensor, ...]
         if not isinstance(item, Tensor):
             if was_tuple:
                 raise TypeError(
-                    f"The {name} given to {function} must be either a Tensor or a tuple of Tensors but the value at index {i} "
+                    f"The {name} given to {function} must be either a Tensor or a tuple of Tensors but the value at "
+                    f"index {i} "
                     f"has type {type(item)}."
                 )
             raise TypeError(
-                f"The {name} given to {function} must be either a Tensor or a tuple of Tensors but the given {name} has type "
+                f"The {name} given to {function} must be either a Tensor or a tuple of Tensors but the given {name} "
+                f"has type "
                 f"{type(item)}."
             )
     return tuple(items), was_tuple
@@ -79,7 +81,8 @@ def _check_strict(outputs: Sequence[Tensor], inputs: Sequence[Tensor], strict: b
     for i, t in enumerate(outputs):
         if not t._rg:
             raise RuntimeError(
-                f"Output {i} of the user-provided function does not require gradients. The outputs must be computed in a "
+                f"Output {i} of the user-provided function does not require gradients. The outputs must be computed "
+                f"in a "
                 f"differentiable manner from the input when running in strict mode."
             )
         if any(t is x for x in inputs):
@@ -95,7 +98,9 @@ def _filled(grads: Sequence[Tensor | None], like: Sequence[Tensor], strict: bool
         if g is None:
             if strict:
                 raise RuntimeError(
-                    f"{what} {i}. This is not allowed in strict mode." if what else "an output is independent of an input"
+                    f"{what} {i}. This is not allowed in strict mode."
+                    if what
+                    else "an output is independent of an input"
                 )
             g = Ops.zeros(t)
         out.append(g)
@@ -110,7 +115,12 @@ def _backward(
     if not pairs:
         return (None,) * len(inputs)
     return grad(
-        [o for o, _ in pairs], inputs, [v for _, v in pairs], retain_graph=True, create_graph=create_graph, allow_unused=True
+        [o for o, _ in pairs],
+        inputs,
+        [v for _, v in pairs],
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
     )
 
 
@@ -121,7 +131,7 @@ def _call(func: Callable, inputs: Any, create: bool, name: str, what: str) -> tu
     return ready, outputs, inputs_tuple, outputs_tuple
 
 
-# -- products with vectors ----------------------------------------------------------------------------------------------
+# -- products with vectors --------------------------------------------------------------------------------------------
 def vjp(
     func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
@@ -129,7 +139,9 @@ def vjp(
     with enable_grad():
         ready, outputs, single_in, single_out = _call(func, inputs, create_graph, "vjp", "")
         _check_strict(outputs, ready, strict)
-        v = _checked_vector(v, outputs, "the user-provided function returns a single Tensor with a single element: func")
+        v = _checked_vector(
+            v, outputs, "the user-provided function returns a single Tensor with a single element: func"
+        )
         found = _backward(outputs, ready, v, create_graph)
         result = _filled(found, ready, strict, "The output of the user-provided function is independent of input")
     return (
@@ -158,9 +170,7 @@ def jvp(
     )
 
 
-def _forward(
-    outputs: tuple, inputs: tuple, v: tuple, create_graph: bool, strict: bool
-) -> tuple[Tensor, ...]:
+def _forward(outputs: tuple, inputs: tuple, v: tuple, create_graph: bool, strict: bool) -> tuple[Tensor, ...]:
     dummies = tuple([Ops.zeros(o).requires_grad_() for o in outputs])
     linear = _backward(outputs, inputs, dummies, True)
     if strict:
@@ -214,12 +224,10 @@ def _check_scalar(outputs: tuple, is_tuple: bool, name: str) -> None:
     if is_tuple or not isinstance(outputs[0], Tensor):
         raise RuntimeError(f"The function given to {name} should return a single Tensor")
     if outputs[0]._spec.numel != 1:
-        raise RuntimeError(
-            f"The Tensor returned by the function given to {name} should contain a single element"
-        )
+        raise RuntimeError(f"The Tensor returned by the function given to {name} should contain a single element")
 
 
-# -- whole matrices -----------------------------------------------------------------------------------------------------
+# -- whole matrices ---------------------------------------------------------------------------------------------------
 def jacobian(
     func: Callable[..., Any],
     inputs: Any,
@@ -234,13 +242,13 @@ def jacobian(
     """
     if strategy not in ("forward-mode", "reverse-mode"):
         raise AssertionError(
-            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more outputs than '
-            'inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
+            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more outputs '
+            'than inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".'
         )
     if strategy == "forward-mode" and create_graph:
         raise NotImplementedError(
-            "torch.autograd.functional.jacobian: `create_graph=True` and `strategy=\"forward-mode\"` are not supported together "
-            "(yet). Please either set `create_graph=False` or `strategy=\"reverse-mode\"`."
+            'torch.autograd.functional.jacobian: `create_graph=True` and `strategy="forward-mode"` are not supported '
+            'together (yet). Please either set `create_graph=False` or `strategy="reverse-mode"`.'
         )
     if strategy == "forward-mode" and not vectorize:
         raise NotImplementedError(
@@ -248,7 +256,8 @@ def jacobian(
         )
     if strict and vectorize:
         raise RuntimeError(
-            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. Please either "
+            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. "
+            "Please either "
             "set `strict=False` or `vectorize=False`."
         )
     with enable_grad():
@@ -256,7 +265,11 @@ def jacobian(
         _check_strict(outputs, ready, strict)
         rows = []
         for i, out in enumerate(outputs):
-            per_input = _rows_by_columns(out, ready) if strategy == "forward-mode" else _rows(out, ready, create_graph, strict, i)
+            per_input = (
+                _rows_by_columns(out, ready)
+                if strategy == "forward-mode"
+                else _rows(out, ready, create_graph, strict, i)
+            )
             rows.append(_unwrapped(_finished(per_input, create_graph), tuple_in))
     return _unwrapped(tuple(rows), tuple_out)
 
@@ -275,7 +288,8 @@ def _rows(out: Tensor, inputs: tuple, create_graph: bool, strict: bool, number: 
         for column, g in zip(columns, filled):
             if strict and create_graph and not g._rg:
                 raise RuntimeError(
-                    "The jacobian of the user-provided function is independent of an input. This is not allowed in strict mode "
+                    "The jacobian of the user-provided function is independent of an input. This is not allowed in "
+                    "strict mode "
                     "when create_graph=True."
                 )
             column.append(g)
@@ -327,7 +341,8 @@ def hessian(
             for i, g in enumerate(filled):
                 if not g._rg:
                     raise RuntimeError(
-                        f"The jacobian of the user-provided function with respect to input {i} is independent of the input. "
+                        f"The jacobian of the user-provided function with respect to input {i} is independent of the "
+                        f"input. "
                         f"This is not allowed in strict mode."
                     )
         return filled

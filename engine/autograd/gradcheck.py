@@ -36,7 +36,7 @@ def _outputs(func: Callable, inputs: Sequence[Any]) -> tuple[Tensor, ...]:
     return tuple([t for t in _tensors(func(*inputs)) if isinstance(t, Tensor)])
 
 
-# -- jacobians ----------------------------------------------------------------------------------------------------------
+# -- jacobians --------------------------------------------------------------------------------------------------------
 def _numerical(func: Callable, inputs: Sequence[Any], eps: float) -> list[list[np.ndarray]]:
     """Matrix (input elements x output elements) for each differentiable input and each output.
 
@@ -83,12 +83,12 @@ def _analytical(out: Tensor, inputs: list[Tensor], scale: complex = 1.0) -> list
             if g is not None and g._spec.shape != x._spec.shape:
                 raise GradcheckError("Gradient has incorrect size")
             rows.append(np.zeros(x._spec.numel) if g is None else _host(g).reshape(-1))
-    return [
-        np.stack(rows, 1) if rows else np.zeros((x._spec.numel, 0)) for rows, x in zip(found, inputs)
-    ]
+    return [np.stack(rows, 1) if rows else np.zeros((x._spec.numel, 0)) for rows, x in zip(found, inputs)]
 
 
-def get_numerical_jacobian(fn: Callable, inputs: Any, target: Any = None, eps: float = 1e-3, grad_out: float = 1.0) -> list:
+def get_numerical_jacobian(
+    fn: Callable, inputs: Any, target: Any = None, eps: float = 1e-3, grad_out: float = 1.0
+) -> list:
     """Numerical Jacobians (input elements x output elements) of ``fn(inputs)``, one an input."""
     found = _numerical(lambda *args: fn(args), _tensors(inputs), eps)
     return [Ops.from_array(rows[0], None) for rows in found]
@@ -102,7 +102,7 @@ def get_analytical_jacobian(inputs: Any, output: Tensor, nondet_tol: float = 0.0
     return tuple([Ops.from_array(m, None) for m in found]), same, True, True
 
 
-# -- comparing ----------------------------------------------------------------------------------------------------------
+# -- comparing --------------------------------------------------------------------------------------------------------
 def _compare(analytical: np.ndarray, numerical: np.ndarray, rtol: float, atol: float, i: int, j: int, how: str) -> None:
     if not np.allclose(analytical, numerical, rtol=rtol, atol=atol, equal_nan=True):
         raise GradcheckError(
@@ -131,7 +131,8 @@ def _check_output(
         for j, (a, b, matrices) in enumerate(zip(found, again, numerical)):
             if np.abs(a - b).max(initial=0) > nondet:
                 raise GradcheckError(
-                    "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
+                    "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times "
+                    "gives "
                     "different values, although analytical gradient matches numerical gradient."
                     f"The tolerance for nondeterminism was {nondet}."
                 )
@@ -158,21 +159,25 @@ def _check_inputs(inputs: tuple, raise_exception: bool) -> bool:
         if isinstance(t, Tensor) and t._rg:
             if t._spec.dtype not in (dtypes.float64, dtypes.complex128):
                 warnings.warn(
-                    f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will "
+                    f"Input #{i} requires gradient and is not a double precision floating point or complex. This "
+                    f"check will "
                     f"likely fail if all the inputs are not of double precision floating point or complex. ",
                     stacklevel=3,
                 )
             if any(stride == 0 and size > 1 for size, stride in zip(t._spec.shape, t._spec.stride)):
                 raise RuntimeError(
-                    f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to "
-                    f"be able to compute the numerical gradients correctly. You should call .contiguous on the input before "
+                    f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are "
+                    f"non-overlapping to "
+                    f"be able to compute the numerical gradients correctly. You should call .contiguous on the input "
+                    f"before "
                     f"passing it to gradcheck."
                 )
             found = True
             t.retain_grad()
     if not found:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of the them have "
+            "requires_grad=True."
         )
     return found
 
@@ -208,7 +213,8 @@ def gradcheck(
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
     try:
         _gradcheck(
-            func, _tensors(inputs), eps, atol, rtol, nondet_tol, check_undefined_grad, check_backward_ad, check_forward_ad,
+            func, _tensors(inputs), eps, atol, rtol, nondet_tol, check_undefined_grad, check_backward_ad,
+                check_forward_ad,
             check_grad_dtypes, check_batched_grad,
         )  # fmt: skip
     except GradcheckError:
@@ -256,7 +262,8 @@ def _check_undefined(func: Callable, inputs: tuple) -> None:
             grad([out], wanted, [Ops.zeros(out)], retain_graph=True, allow_unused=True)
         except RuntimeError as error:
             raise GradcheckError(
-                "Expected backward function to handle undefined output grads. Please look at 'Notes about undefined output "
+                "Expected backward function to handle undefined output grads. Please look at 'Notes about undefined "
+                "output "
                 "gradients' in 'tools/autograd/derivatives.yaml'"
             ) from error
 
@@ -264,7 +271,9 @@ def _check_undefined(func: Callable, inputs: tuple) -> None:
 def _check_dtypes(outputs: tuple, inputs: list[Tensor]) -> None:
     for out in outputs:
         if out._rg:
-            for g, x in zip(grad([out], inputs, [Ops.ones_spec(out._spec)], retain_graph=True, allow_unused=True), inputs):
+            for g, x in zip(
+                grad([out], inputs, [Ops.ones_spec(out._spec)], retain_graph=True, allow_unused=True), inputs
+            ):
                 if g is not None and g._spec.dtype is not x._spec.dtype:
                     raise GradcheckError("Gradient has dtype mismatch")
 
@@ -275,7 +284,9 @@ def _check_batched(outputs: tuple, inputs: list[Tensor]) -> None:
         if not out._rg:
             continue
         shape = tuple(out._spec.shape)
-        seeds = Ops.stack([Ops.one_hot(out._spec.numel, k, out._spec).reshape(shape) for k in range(min(2, out._spec.numel))])
+        seeds = Ops.stack(
+            [Ops.one_hot(out._spec.numel, k, out._spec).reshape(shape) for k in range(min(2, out._spec.numel))]
+        )
         together = grad([out], inputs, [seeds], retain_graph=True, allow_unused=True, is_grads_batched=True)
         for k in range(seeds._spec.shape[0]):
             alone = grad([out], inputs, [seeds[k]], retain_graph=True, allow_unused=True)
@@ -332,7 +343,9 @@ def gradgradcheck(
     args = _tensors(inputs)
     if grad_outputs is None:
         rng = np.random.default_rng(0)
-        seeds = tuple([_random_like(o, rng, gen_non_contig_grad_outputs) for o in _outputs(func, args) if o._spec.floating])
+        seeds = tuple(
+            [_random_like(o, rng, gen_non_contig_grad_outputs) for o in _outputs(func, args) if o._spec.floating]
+        )
     else:
         seeds = _tensors(grad_outputs)
     count = len(args)
@@ -348,7 +361,8 @@ def gradgradcheck(
     return gradcheck(
         gradient, args + seeds, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, nondet_tol=nondet_tol,
         check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes,
-        check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev,
+        check_batched_grad=check_batched_grad, check_forward_ad=check_fwd_over_rev,
+            check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode, masked=masked,
     )  # fmt: skip
 

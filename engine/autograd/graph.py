@@ -9,9 +9,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .edges import GradientEdge, get_gradient_edge
-from .records import GradFn, edge_of
 from .hooks import RemovableHandle
 from .mode import mode, no_grad
+from .records import GradFn, edge_of
 from .variable import Tensor
 
 Node = GradFn

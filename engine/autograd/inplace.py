@@ -9,8 +9,8 @@ from typing import Any
 from ..graph.node import Storage
 from ..graph.spec import Spec
 from . import records
-from .records import GradFn, edge_of
 from .mode import mode
+from .records import GradFn, edge_of
 from .variable import Tensor
 
 _new = object.__new__
@@ -18,7 +18,8 @@ _new = object.__new__
 NO_GRAD, MULTI, INFERENCE, CUSTOM = "no_grad", "multi", "inference", "custom"
 
 _TRACKED = (
-    " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the "
+    " Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
+    "both the "
     "view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
     "outside (if you want the inplace to be tracked)."
 )
@@ -173,7 +174,8 @@ def check_inplace(x: Tensor, name: str, recording: bool = False) -> None:
             _check_record(x, base)
     if x._inference and not mode.inference:
         raise RuntimeError(
-            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a normal "
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
+            "normal "
             "tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
         )
     seen = x._spec
@@ -186,7 +188,8 @@ def check_overlap(seen: Spec) -> None:
     for size, stride in zip(seen.shape, seen.stride):
         if stride == 0 and size > 1:
             raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. "
                 "Please clone() the tensor before performing the operation."
             )
 
@@ -217,19 +220,23 @@ def _refuse(x: Tensor, made: str) -> None:
         )
     if made == INFERENCE:
         raise RuntimeError(
-            f"{what} is being modified inplace. This view was created in inference mode and is being modified inplace in "
+            f"{what} is being modified inplace. This view was created in inference mode and is being modified inplace "
+            f"in "
             f"normal mode."
         )
     if made == MULTI:
         why = (
-            "This view is the output of a function that returns multiple views. Such functions do not allow the output views "
+            "This view is the output of a function that returns multiple views. Such functions do not allow the "
+            "output views "
             "to be modified inplace. You should replace the inplace operation by an out-of-place one."
         )
     else:
         why = (
-            "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic "
+            "This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+            "logic "
             "to handle view+inplace would override the custom backward associated with the custom Function, leading to "
-            "incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+            "incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
+            "Function."
         )
     raise RuntimeError(f"{what} is being modified inplace. {why}")
 

@@ -25,8 +25,10 @@ FREED = (
     "after calling backward."
 )
 INFERENCE = (
-    "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in computation "
-    "tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or use "
+    "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+    "computation "
+    "tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it in autograd, or "
+    "use "
     "`torch.no_grad()` instead of `torch.inference_mode()`."
 )
 _LEAF_SEQ = 1 << 62
@@ -252,7 +254,8 @@ def modified(spec: Spec, edge: tuple | None, now: int, then: int) -> str:
     if edge is not None and type(edge[0]) is not AccumulateGrad:
         text += f", which is output {edge[1]} of {edge[0].name()},"
     hint = (
-        "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in question "
+        "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable in "
+        "question "
         "was changed in there or anywhere later. Good luck!"
         if mode.anomaly
         else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "

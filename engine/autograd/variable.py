@@ -47,7 +47,9 @@ Tensor._grad_dtype = Tensor
 
 #: What tensors keep in their ``__dict__`` for the library itself; everything else there is the user's.
 INTERNAL = frozenset(
-    "_storage _spec _rg _grad_fn _out_nr _base _seen _made _views _grad _acc _inference _aside _retain _grad_dtype".split()
+    (
+        "_storage _spec _rg _grad_fn _out_nr _base _seen _made _views _grad _acc _inference _aside _retain _grad_dtype"
+    ).split()
 )
 
 

@@ -108,7 +108,8 @@ class BatchedBuilder(Builder):
         """Random bits; with "different" each example has a key of its own."""
         if self.random == "error":
             raise RuntimeError(
-                "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' "
+                "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+                "'different' "
                 "randomness flags on vmap or perform the randomness operation out of vmap"
             )
         if self.random == "different":
@@ -157,7 +158,9 @@ class BatchedBuilder(Builder):
         """A hand-written kernel: once an example."""
         return self._each(lambda refs: self.base.kernel(attrs, refs, outputs), operands, outputs)
 
-    def host(self, function: Callable, operands: Sequence[Ref], outputs: Sequence[tuple], name: str = "host") -> list[Ref]:
+    def host(
+        self, function: Callable, operands: Sequence[Ref], outputs: Sequence[tuple], name: str = "host"
+    ) -> list[Ref]:
         """A NumPy function: one call that goes over the examples."""
         if not any(o.batched for o in operands):
             return [self.wrap(r, False) for r in self.base.host(function, [o.inner for o in operands], outputs, name)]
@@ -180,9 +183,7 @@ class BatchedBuilder(Builder):
             for k, (r, (shape, _)) in enumerate(zip(found, outputs)):
                 if r.size:
                     whole[k] = self.base.write(whole[k], r, View(tuple(shape), row_major(tuple(shape)), i * r.size))
-        return [
-            self.wrap(w.reshape((self.count, *shape)), True) for w, (shape, _) in zip(whole, outputs)
-        ]
+        return [self.wrap(w.reshape((self.count, *shape)), True) for w, (shape, _) in zip(whole, outputs)]
 
     def product(self, lower: Callable, x: Ref, y: Ref) -> Ref:
         """Matrix product (batch, m, k) @ (batch, k, n): the examples join the batch, or the rows of a shared factor."""
@@ -192,7 +193,8 @@ class BatchedBuilder(Builder):
         if not (x.batched or y.batched):
             return self.wrap(lower(self.base, x.inner, y.inner), False)
         if batch == 1 and not y.batched:
-            return self.wrap(lower(self.base, x.inner.reshape((1, count * m, k)), y.inner).reshape((count, 1, m, n)), True)
+            return self.wrap(
+                lower(self.base, x.inner.reshape((1, count * m, k)), y.inner).reshape((count, 1, m, n)), True
+            )
         left, right = (r.in_front().reshape((count * batch, *r.shape[1:])) for r in (x, y))
         return self.wrap(lower(self.base, left, right).reshape((count, batch, m, n)), True)
-

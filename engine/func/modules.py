@@ -35,7 +35,9 @@ def functional_call(
         keys = [k for d in parameter_and_buffer_dicts for k in d]
         repeated = {k for k in keys if keys.count(k) > 1}
         if repeated:
-            raise ValueError(f"{sorted(repeated)} appeared in multiple dictionaries; behavior of functional call is ambiguous")
+            raise ValueError(
+                f"{sorted(repeated)} appeared in multiple dictionaries; behavior of functional call is ambiguous"
+            )
         given = {k: v for d in parameter_and_buffer_dicts for k, v in d.items()}
     else:
         raise ValueError(

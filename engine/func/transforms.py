@@ -16,7 +16,7 @@ from .virtual import innermost, lift
 from .vmap import vmap
 
 
-# -- levels -------------------------------------------------------------------------------------------------------------
+# -- levels -----------------------------------------------------------------------------------------------------------
 def _fresh(t: Any) -> Any:
     """A tensor to differentiate by: connected to the given one where that records, else a leaf."""
     if not isinstance(t, Tensor):
@@ -73,7 +73,7 @@ def _replaced(args: tuple, numbers: list[int], values: list[Any]) -> list[Any]:
     return out
 
 
-# -- reverse mode -------------------------------------------------------------------------------------------------------
+# -- reverse mode -----------------------------------------------------------------------------------------------------
 def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
     """A function that returns (gradient by the arguments ``argnums``, value) of a scalar function.
 
@@ -90,7 +90,8 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
             if has_aux:
                 if not (isinstance(output, tuple) and len(output) == 2):
                     raise RuntimeError(
-                        "grad_and_value(f)(*args): output of function f should be a tuple: (output, aux) if has_aux is True"
+                        "grad_and_value(f)(*args): output of function f should be a tuple: (output, aux) if has_aux "
+                        "is True"
                     )
                 output, aux = output
             _check_scalar(output)
@@ -118,7 +119,8 @@ def _check_scalar(output: Any) -> None:
         )
     if output._spec.ndim != 0:
         raise RuntimeError(
-            f"grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got tensor with {output._spec.ndim} dims. "
+            f"grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got tensor with "
+            f"{output._spec.ndim} dims. "
             f"Maybe you wanted to use the vjp or jacrev APIs instead?"
         )
 
@@ -143,12 +145,16 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         aux = None
         if has_aux:
             if not (isinstance(output, tuple) and len(output) == 2):
-                raise RuntimeError("vjp(f, *primals): output of function f should be a tuple: (output, aux) if has_aux is True")
+                raise RuntimeError(
+                    "vjp(f, *primals): output of function f should be a tuple: (output, aux) if has_aux is True"
+                )
             output, aux = output
     flat, tree = tree_flatten(output)
     for o in flat:
         if not isinstance(o, Tensor):
-            raise RuntimeError(f"vjp(f, *primals): Expected f(*primals) to return only tensors, got unsupported type: {type(o)}")
+            raise RuntimeError(
+                f"vjp(f, *primals): Expected f(*primals) to return only tensors, got unsupported type: {type(o)}"
+            )
     own = _leaves(given)
     single = len(given) == 1
 
@@ -157,7 +163,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         seeds, seed_tree = tree_flatten(cotangent)
         if seed_tree != tree:
             raise RuntimeError(
-                f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
+                f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
+                f"function. "
                 f"cotangents: {seed_tree}, primal output: {tree}"
             )
         with enable_grad():
@@ -201,9 +208,11 @@ def jacrev(
 def _basis(t: Tensor) -> Tensor:
     """All unit tensors of a shape, stacked."""
     n = t._spec.numel
-    return Ops.stack([Ops.one_hot(n, i, t._spec) for i in range(n)]).reshape((n, *t._spec.shape)) if n else Ops.zeros(
-        t
-    ).reshape((0, *t._spec.shape))
+    return (
+        Ops.stack([Ops.one_hot(n, i, t._spec) for i in range(n)]).reshape((n, *t._spec.shape))
+        if n
+        else Ops.zeros(t).reshape((0, *t._spec.shape))
+    )
 
 
 def _rows(
@@ -216,11 +225,12 @@ def _rows(
     stacked = vmap(one, chunk_size=chunk_size)(_basis(out))
     shape = tuple(out._spec.shape)
     return [
-        tree_map(lambda g: g.reshape((*shape, *g._spec.shape[1:])) if isinstance(g, Tensor) else g, part) for part in stacked
+        tree_map(lambda g: g.reshape((*shape, *g._spec.shape[1:])) if isinstance(g, Tensor) else g, part)
+        for part in stacked
     ]
 
 
-# -- forward mode -------------------------------------------------------------------------------------------------------
+# -- forward mode -----------------------------------------------------------------------------------------------------
 def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> tuple:
     """(outputs, their derivative in the direction ``tangents``[, aux]).
 
@@ -228,14 +238,16 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
     """
     if not isinstance(primals, tuple):
         raise RuntimeError(
-            f"jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
+            "jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals)."
         )
     flat_t, tree_t = tree_flatten(tangents)
     flat_p, tree_p = tree_flatten(primals)
     if tree_t != tree_p:
         raise RuntimeError(
-            f"jvp(f, primals, tangents): Expected primals and tangents to have the same python structure. For example, if "
-            f"primals is a tuple of 3 tensors, tangents also must be. Got primals with structure {tree_p} and tangents with "
+            f"jvp(f, primals, tangents): Expected primals and tangents to have the same python structure. For "
+            f"example, if "
+            f"primals is a tuple of 3 tensors, tangents also must be. Got primals with structure {tree_p} and "
+            f"tangents with "
             f"structure {tree_t}"
         )
     if not flat_p:
@@ -250,7 +262,8 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
         if has_aux:
             if not (isinstance(output, tuple) and len(output) == 2):
                 raise RuntimeError(
-                    "jvp(f, primals, tangents): output of function f should be a tuple: (output, aux) if has_aux is True"
+                    "jvp(f, primals, tangents): output of function f should be a tuple: (output, aux) if has_aux is "
+                    "True"
                 )
             output, aux = output
         flat, tree = tree_flatten(output)
@@ -265,7 +278,9 @@ def jacfwd(
     func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
     randomness: str = "error",
 ) -> Callable:  # fmt: skip
-    """A function that returns the Jacobian by forward products, all columns at once: shape (*output, *input), nested."""
+    """A function that returns the Jacobian by forward products, all columns at once: shape (*output, *input),
+    nested.
+    """
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -321,9 +336,7 @@ def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
     def push(*tangents: Any) -> Any:
         values, structure = tree_flatten(tangents)
         if structure != tree_p:
-            raise RuntimeError(
-                f"Expected the tangents {structure} to have the same argspec as the primals {tree_p}"
-            )
+            raise RuntimeError(f"Expected the tangents {structure} to have the same argspec as the primals {tree_p}")
         for i, (t, v) in enumerate(zip(given, values)):
             if isinstance(t, Tensor) and (t._spec.shape != v._spec.shape or t._spec.dtype is not v._spec.dtype):
                 raise RuntimeError(

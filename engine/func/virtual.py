@@ -27,8 +27,10 @@ from ..ops import pointwise
 from .lifting import BatchedBuilder, BatchedRef
 
 _READ = (
-    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, please "
-    "try to rewrite what you're doing with other operations. The same holds for anything else that needs values on the host "
+    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, "
+    "please "
+    "try to rewrite what you're doing with other operations. The same holds for anything else that needs values on "
+    "the host "
     "(data-dependent control flow, boolean masks as indices, .numpy())."
 )
 
@@ -85,7 +87,8 @@ class BatchDevice(Device):
 
 
 class BatchNode(Node):
-    """A value of a virtual device. ``held``: the storage behind, whose node was ``real``; ``batched``: it has all examples.
+    """A value of a virtual device. ``held``: the storage behind, whose node was ``real``; ``batched``: it has all
+    examples.
 
     ``parts``: for an op with several results, (storage, batched) of each.
     """
@@ -185,7 +188,7 @@ def _leaf_call(device: Device, dtype: dtypes.dtype, size: int) -> Call:
     return found
 
 
-# -- batched calls ------------------------------------------------------------------------------------------------------
+# -- batched calls ----------------------------------------------------------------------------------------------------
 def _batched_call(
     device: BatchDevice, call: Call, flags: tuple[bool, ...], sizes: tuple[int, ...]
 ) -> tuple[Call, tuple[bool, ...]]:
@@ -207,7 +210,9 @@ def _batched_call(
 
     trial = Builder()
     inputs = [
-        trial.ref(trial.input(i, max(1, n * (count if f else 1)), s.dtype)).as_strided(tuple(s.shape), s.stride, s.offset)
+        trial.ref(trial.input(i, max(1, n * (count if f else 1)), s.dtype)).as_strided(
+            tuple(s.shape), s.stride, s.offset
+        )
         for i, (s, f, n) in enumerate(zip(specs, flags, sizes))
     ]
     batched = tuple([r.batched for r in run(trial, inputs, [trial.scalar(i, d) for i, d in enumerate(call.scalars)])])
@@ -223,7 +228,7 @@ def _batched_call(
     return real, batched
 
 
-# -- in and out ---------------------------------------------------------------------------------------------------------
+# -- in and out -------------------------------------------------------------------------------------------------------
 class WrapBackward(GradFn):
     """The gradient of one example's view: with the batch in front again."""
 
@@ -294,7 +299,8 @@ def lift(x: Tensor, device: BatchDevice) -> Tensor:
     if seen.device is not device.parent:
         if not isinstance(device.parent, BatchDevice):
             raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, {seen.device} and {device}!"
+                f"Expected all tensors to be on the same device, but found at least two devices, {seen.device} and "
+                f"{device}!"
             )
         x = lift(x, device.parent)
         seen = x._spec

@@ -27,7 +27,8 @@ def vmap(
     """``func`` over a batch.
 
     Args:
-        in_dims: which dimension of each argument is the batch (None: the same for all examples); nested as the arguments.
+        in_dims: which dimension of each argument is the batch (None: the same for all examples); nested as the
+        arguments.
         out_dims: where it goes in each result. randomness: "same" or "different" random numbers for all examples, or an
             error. chunk_size: so many examples at a time.
 
@@ -50,7 +51,8 @@ def vmap(
                 count = next(iter(sizes))
         if count is None:
             raise ValueError(
-                f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>): Got in_dims={in_dims} for inputs, but no input has a "
+                f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>): Got in_dims={in_dims} for inputs, but no "
+                f"input has a "
                 f"batch dimension"
             )
         everything = (leaves + more, dims + more_dims)
@@ -75,12 +77,15 @@ def _batch(in_dims: Any, args: tuple, func: Callable) -> tuple[int | None, list,
     head = f"vmap({_name(func)}, in_dims={in_dims}, ...)(<inputs>): "
     if not isinstance(in_dims, (int, tuple, list)) and in_dims is not None:
         raise ValueError(
-            f"{head}expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, got: "
+            f"{head}expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, "
+            f"got: "
             f"{type(in_dims)}."
         )
     if not args:
-        raise ValueError(f"{head}got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with "
-                         f"no inputs. The latter is unsupported.")  # fmt: skip
+        raise ValueError(
+            f"{head}got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with "
+            f"no inputs. The latter is unsupported."
+        )
     leaves, tree = tree_flatten(args)
     nested = tuple(in_dims) if isinstance(in_dims, list) else in_dims
     dims = _broadcast_to_and_flatten(nested, tree, is_leaf=lambda d: d is None or isinstance(d, int))
@@ -93,34 +98,37 @@ def _batch(in_dims: Any, args: tuple, func: Callable) -> tuple[int | None, list,
     sizes: list[int] = []
     for leaf, dim in zip(leaves, dims):
         if dim is not None and not isinstance(dim, int):
-            raise ValueError(f"{head}Got in_dim={dim} for an input but in_dim must be either an integer dimension or None.")
+            raise ValueError(
+                f"{head}Got in_dim={dim} for an input but in_dim must be either an integer dimension or None."
+            )
         if dim is None:
             out.append(None)
             continue
         if not isinstance(leaf, Tensor):
             raise ValueError(
-                f"{head}Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over non-Tensor "
+                f"{head}Got in_dim={dim} for an input but the input is of type {type(leaf)}. We cannot vmap over "
+                f"non-Tensor "
                 f"arguments, please use None as the respective in_dim"
             )
         ndim = leaf._spec.ndim
         if not -ndim <= dim < ndim:
             raise ValueError(
-                f"{head}Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {ndim} so expected "
+                f"{head}Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {ndim} so "
+                f"expected "
                 f"in_dim to satisfy -{ndim} <= in_dim < {ndim}."
             )
         out.append(dim % ndim)
         sizes.append(leaf._spec.shape[dim])
     if any(n != sizes[0] for n in sizes):
         raise ValueError(
-            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the mapped "
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the "
+            f"mapped "
             f"dimension"
         )
     return (sizes[0] if sizes else None), out, leaves, tree
 
 
-def _run(
-    call: Callable, func: Callable, leaves: list, dims: list, count: int, out_dims: Any, randomness: str
-) -> Any:
+def _run(call: Callable, func: Callable, leaves: list, dims: list, count: int, out_dims: Any, randomness: str) -> Any:
     parent = next((t._spec.device for t, d in zip(leaves, dims) if d is not None), default.get())
     outer = innermost()
     if outer is not None and not isinstance(parent, BatchDevice):
@@ -148,7 +156,8 @@ def _places(out_dims: Any, tree: TreeSpec, func: Callable) -> list:
     places = _broadcast_to_and_flatten(nested, tree, is_leaf=lambda d: d is None or isinstance(d, int))
     if places is None:
         raise ValueError(
-            f"vmap({_name(func)}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure of "
+            f"vmap({_name(func)}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure "
+            f"of "
             f"`outputs`. out_dims has structure {tree_flatten(out_dims)[1]} but outputs has structure {tree}."
         )
     return places
@@ -157,7 +166,8 @@ def _places(out_dims: Any, tree: TreeSpec, func: Callable) -> list:
 def _out(value: Any, place: int | None, device: BatchDevice, func: Callable, out_dims: Any) -> Any:
     if not isinstance(value, Tensor):
         raise ValueError(
-            f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(value)}. Did you mean to set "
+            f"vmap({_name(func)}, ...): `{_name(func)}` must only return Tensors, got type {type(value)}. Did you "
+            f"mean to set "
             f"out_dims= to None for output?"
         )
     if value._spec.device is not device:

@@ -431,9 +431,7 @@ def _bijective(view: View) -> bool:
     return view.offset == 0 and is_contiguous(tuple(n for _, n in reversed(dims)), tuple(s for s, _ in reversed(dims)))
 
 
-def _match(
-    group: Group, ours: View | None, shape: tuple[int, ...], view: View, steps: tuple[int, ...]
-) -> View | None:
+def _match(group: Group, ours: View | None, shape: tuple[int, ...], view: View, steps: tuple[int, ...]) -> View | None:
     """Pair the dimensions of ``shape`` with those of the group's space by the way both read one common value.
 
     ``ours`` and ``view`` are the two maps into that value. Dimensions of ``shape`` along which the value is broadcast

@@ -52,8 +52,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gt": np.greater, "ge": np.greater_equal, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "not": np.invert, "where": lambda c, a, b: np.where(c, a, b), "is_nan": np.isnan, "signbit": np.signbit,
     "shl": lambda a, b: np.where(b >= a.itemsize * 8, 0, np.left_shift(a, b)), "shr": np.right_shift,
-    "copysign": np.copysign, "nextafter": np.nextafter, "id": lambda a: a, "sqrt": np.sqrt, "exp": np.exp, "exp2": np.exp2,
-    "expm1": np.expm1, "log": np.log, "log2": np.log2, "log10": np.log10, "log1p": np.log1p, "sin": np.sin, "cos": np.cos,
+    "copysign": np.copysign, "nextafter": np.nextafter, "id": lambda a: a, "sqrt": np.sqrt, "exp": np.exp,
+        "exp2": np.exp2,
+    "expm1": np.expm1, "log": np.log, "log2": np.log2, "log10": np.log10, "log1p": np.log1p, "sin": np.sin,
+        "cos": np.cos,
     "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh,
     "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "floor": np.floor, "ceil": np.ceil,
     "trunc": np.trunc, "round": np.rint, "pow": np.power, "atan2": np.arctan2, "hypot": np.hypot, "gcd": np.gcd,
@@ -167,7 +169,9 @@ class Evaluator:
     def _kernel(self, val: Val) -> np.ndarray:
         reference = val.attrs.reference
         if reference is None:
-            raise RuntimeError(f"the kernel '{val.attrs.name}' has no NumPy form: it cannot run in a data-loader worker")
+            raise RuntimeError(
+                f"the kernel '{val.attrs.name}' has no NumPy form: it cannot run in a data-loader worker"
+            )
         results = reference(*(self.seen(v, w) for v, w in val.args))
         return self._several(val, list(results) if isinstance(results, (tuple, list)) else [results])
 
@@ -190,7 +194,7 @@ def _cast(x: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:
     return x.astype(dtype.numpy)
 
 
-# -- an executor for workers ------------------------------------------------------------------------------------------------------
+# -- an executor for workers ------------------------------------------------------------------------------------------
 class HostBuffer:
     """Memory of a value on the host."""
 
@@ -308,4 +312,3 @@ def enable_worker_mode() -> None:
     cpu = Device("cpu")
     default.override = cpu
     cpu.graph = HostLog(cpu)
-

@@ -19,8 +19,10 @@ from .view import View, row_major
 class Val:
     """One primitive. ``kind`` is one of
 
-    "input" (buffer ``attrs``), "const" (Python number ``attrs``), "scalar" (run-time number ``attrs``), "iota" (position
-    along dimension ``attrs``), "pw" (scalar function ``fn``), "reduce" (``fn`` over the trailing ``attrs`` dimensions of
+    "input" (buffer ``attrs``), "const" (Python number ``attrs``), "scalar" (run-time number ``attrs``), "iota"
+    (position
+    along dimension ``attrs``), "pw" (scalar function ``fn``), "reduce" (``fn`` over the trailing ``attrs`` dimensions
+    of
     its operand's view), "take" (element ``args[1]`` of the flat ``args[0]``), "write" (``args[0]`` with ``args[1]``
     stored through the view ``attrs``), "bitcast", "kernel" (hand-written, described by ``attrs``), "host" (NumPy
     function ``attrs``) and "output" (number ``attrs`` of a kernel or host value with several).
@@ -135,7 +137,9 @@ class Ref:
         """A new dimension of size 1 before ``dim``."""
         dim = dim if dim >= 0 else dim + self.ndim + 1
         v = self.view
-        return self._with(View(v.shape[:dim] + (1,) + v.shape[dim:], v.strides[:dim] + (0,) + v.strides[dim:], v.offset))
+        return self._with(
+            View(v.shape[:dim] + (1,) + v.shape[dim:], v.strides[:dim] + (0,) + v.strides[dim:], v.offset)
+        )
 
     def squeeze(self, dim: int) -> Ref:
         """Drop dimension ``dim`` of size 1."""
@@ -359,7 +363,9 @@ class Builder:
         return self.sum(x, dims, keepdim) * (1.0 / count if count else float("nan"))
 
     def take(self, source: Ref, index: Ref) -> Ref:
-        """``source``'s element at flat position ``index`` (int64, row-major over the source's shape), for each index."""
+        """``source``'s element at flat position ``index`` (int64, row-major over the source's shape), for each
+        index.
+        """
         source = source.contiguous()
         flat = View((source.val.size,), (1,), 0)
         return self.ref(self.make("take", "", ((source.val, flat), (index.val, index.view)), index.shape, source.dtype))
@@ -407,7 +413,8 @@ class Builder:
             return [self.ref(val)]
         whole = View(val.shape, row_major(val.shape), 0)
         return [
-            self.ref(self.make("output", "", ((val, whole),), shape, dtype, i)) for i, (shape, dtype) in enumerate(outputs)
+            self.ref(self.make("output", "", ((val, whole),), shape, dtype, i))
+            for i, (shape, dtype) in enumerate(outputs)
         ]
 
     def __getattr__(self, fn: str) -> Callable[..., Ref]:

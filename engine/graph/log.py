@@ -242,16 +242,12 @@ class DeviceLog:
         """Memory shared with NumPy is only overwritten through the storage it belongs to."""
         return node.buffer.block.home is not None or (storage is not None and storage.pin is not None)
 
-    def _make(
-        self, key: tuple, entries: list[Node], leaves: list[Node], outs: list[Node], donatable: int
-    ) -> Plan:
+    def _make(self, key: tuple, entries: list[Node], leaves: list[Node], outs: list[Node], donatable: int) -> Plan:
         self.misses += 1
         if len(self.plans) >= _MAX_PLANS:
             self.plans.clear()
         number = {x: -1 - i for i, x in enumerate(leaves)}
-        calls = [
-            (node.call, tuple(x.pos if x.buffer is None else number[x] for x in node.inputs)) for node in entries
-        ]
+        calls = [(node.call, tuple(x.pos if x.buffer is None else number[x] for x in node.inputs)) for node in entries]
         b, values = lower_log(calls, [x.call.out for x in leaves], self.runtime)
         roots: list[Val] = []
         for node in outs:

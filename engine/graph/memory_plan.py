@@ -148,7 +148,9 @@ def _pack(slots: list[Slot]) -> int:
     for slot in sorted(slots, key=lambda s: -s.nbytes):
         size = _rounded(slot.nbytes)
         start = 0
-        for other in sorted((p for p in placed if p.first <= slot.last and slot.first <= p.last), key=lambda p: p.offset):
+        for other in sorted(
+            (p for p in placed if p.first <= slot.last and slot.first <= p.last), key=lambda p: p.offset
+        ):
             if start + size <= other.offset:
                 break
             start = max(start, other.offset + _rounded(other.nbytes))

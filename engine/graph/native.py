@@ -17,7 +17,8 @@ class Native:
     ``calls(caps)`` gives the launches; their operands are named in ``operands`` (in the order of the primitive's
     arguments, whose views' offsets are added to the element offsets) and ``outs`` (in the order of its outputs).
     ``outputs``: (shape, dtype) of each result. ``inplace``: the single result starts as the first operand's content,
-    which is overwritten if nobody else needs it. ``include``: text put before the kernels' source. ``reference``: the same in NumPy.
+    which is overwritten if nobody else needs it. ``include``: text put before the kernels' source. ``reference``: the
+    same in NumPy.
     """
 
     name: str

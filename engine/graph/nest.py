@@ -182,8 +182,10 @@ class _NestBuilder:
 
     # -- instructions -----------------------------------------------------------------------------------------------
     def _is_leaf(self, val: Val, view: View) -> bool:
-        return val in self.own or val.kind in ("input", "kernel", "host", "output", "bitcast", "write", "reduce") or (
-            val in self.group.reads
+        return (
+            val in self.own
+            or val.kind in ("input", "kernel", "host", "output", "bitcast", "write", "reduce")
+            or (val in self.group.reads)
         )
 
     @staticmethod
@@ -266,7 +268,8 @@ class _NestBuilder:
     def _take(self, val: Val, view: View) -> Instr:
         (source, _), (index, through) = val.args
         position = self.value(index, self._compose(view, val, through))
-        flat = Access(self._access(source, View(self.group.space, (0,) * len(self.group.space), 0), source.dtype).buffer,
+        flat = Access(self._access(source, View(self.group.space, (0,) * len(self.group.space), 0),
+            source.dtype).buffer,
                       0, (0,) * len(self.outer_dims), (0,) * len(self.inner_dims), source.dtype)  # fmt: skip
         return self._emit("take", val.dtype, "", (position,), position.level, access=flat, cost=3)
 

@@ -25,7 +25,8 @@ class Call:
         name: the op, for profiles and error messages.
         lower: ``lower(builder, refs, scalars, call) -> Ref | sequence of Ref``.
         specs: descriptions of the operands. static: whatever else selects the program (dimensions, flags).
-        out: description of the result, or a tuple of them; outs: always a tuple. scalars: dtypes of the run-time numbers.
+        out: description of the result, or a tuple of them; outs: always a tuple. scalars: dtypes of the run-time
+        numbers.
     """
 
     __slots__ = ("name", "lower", "specs", "static", "out", "scalars", "parts", "outs")

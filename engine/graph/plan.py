@@ -130,7 +130,9 @@ class Packs:
         return self._programs[kernel.name]
 
     def forget(self, program: str) -> None:
-        """A program does not compile: its kernels, of which one alone may be at fault, go into others when next used."""
+        """A program does not compile: its kernels, of which one alone may be at fault, go into others when next
+        used.
+        """
         self._programs = {name: text for name, text in self._programs.items() if text != program}
 
 
@@ -176,9 +178,12 @@ class Plan:
         self._describe()
         work = sum(g.work for g in self.generated)
         self.mergeable = (
-            self.schedule == "cpu" and settings.fusion and len(self.steps) > 1 and len(self.generated) == len(self.steps)
+            self.schedule == "cpu"
+            and settings.fusion
+            and len(self.steps) > 1
+            and len(self.generated) == len(self.steps)
             and work <= _MERGE_WORK * len(self.steps)
-        )  # fmt: skip
+        )
 
     @property
     def kernel_count(self) -> int:
@@ -259,9 +264,7 @@ class Plan:
     def _host(self, group: Group) -> HostStep:
         val = group.native
         function, shapes = val.attrs
-        operands = [
-            (self.place(self.memory.slots[v]), shape, v.dtype) for (v, _), shape in zip(val.args, shapes)
-        ]
+        operands = [(self.place(self.memory.slots[v]), shape, v.dtype) for (v, _), shape in zip(val.args, shapes)]
         if group.outs:
             results: list[Any] = [None] * (1 + max(o.attrs for o in group.outs))
             for out in group.outs:
@@ -410,7 +413,9 @@ class _Merged:
             call = f"eng_part{i}({', '.join(self._actuals(made_))}"
             calls.append(f"  for (long g = 0; g < {groups}; g++) {call}, g);" if groups > 1 else f"  {call}, 0);")
         body = "\n".join(calls)
-        self.source = "\n".join(functions) + f"\nKATTR __kernel void eng_plan({', '.join(self.params)})\n{{\n{body}\n}}\n"
+        self.source = (
+            "\n".join(functions) + f"\nKATTR __kernel void eng_plan({', '.join(self.params)})\n{{\n{body}\n}}\n"
+        )
 
     @staticmethod
     def _function(number: int, made_: codegen.Generated) -> str:
@@ -429,7 +434,9 @@ class _Merged:
                 formal.append(names[at])
             at += 1
         body = body.replace("get_group_id(0)", "gid")
-        return f"static inline void eng_part{number}({', '.join([*formal, 'long gid'])})\n{{\n{''.join(constants)}{body}"
+        return (
+            f"static inline void eng_part{number}({', '.join([*formal, 'long gid'])})\n{{\n{''.join(constants)}{body}"
+        )
 
     def _actuals(self, made_: codegen.Generated) -> list[str]:
         out = []

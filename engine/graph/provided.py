@@ -1,6 +1,7 @@
 """Run-time numbers that know where they come from, so that a captured call can ask for them anew.
 
-While a call is captured, generators and optimizers hand out their numbers as ``ProvidedInt`` and ``ProvidedFloat``. They
+While a call is captured, generators and optimizers hand out their numbers as ``ProvidedInt`` and ``ProvidedFloat``.
+They
 are ordinary numbers; arithmetic on them gives plain ones.
 """
 

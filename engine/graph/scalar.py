@@ -91,7 +91,9 @@ def c_type(dtype: dtypes.dtype) -> str:
 def short_name(dtype: dtypes.dtype) -> str:
     """Suffix of the math library's functions for ``dtype``."""
     name = dtype.name
-    return _SHORT.get(name) or name.replace("uint", "u").replace("int", "i").replace("float16", "f32").replace("bf32", "f32")
+    return _SHORT.get(name) or name.replace("uint", "u").replace("int", "i").replace("float16", "f32").replace(
+        "bf32", "f32"
+    )
 
 
 _B = dtypes.bool
@@ -146,14 +148,27 @@ for _name, _cost in {
 }.items():  # fmt: skip
     define(_name, f=f"eng_{_name}_{{t}}({{0}})", cost=_cost)
 for _name in (
-    "sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
+    "sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos",
+        "atan",
     "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "sigmoid",
 ):  # fmt: skip
     _TABLE[_name].forms["c"] = f"eng_{_name}_{{t}}({{0}})"
-for _name, _cost in ({"pow": 20, "atan2": 16, "hypot": 8, "igamma": 60, "igammac": 60, "zeta": 60} | dict.fromkeys([
-    "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w",
-    "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p",
-], 40)).items():
+for _name, _cost in (
+    {"pow": 20, "atan2": 16, "hypot": 8, "igamma": 60, "igammac": 60, "zeta": 60}
+    | dict.fromkeys(
+        [
+            "chebyshev_polynomial_t",
+            "chebyshev_polynomial_u",
+            "chebyshev_polynomial_v",
+            "chebyshev_polynomial_w",
+            "hermite_polynomial_h",
+            "hermite_polynomial_he",
+            "laguerre_polynomial_l",
+            "legendre_polynomial_p",
+        ],
+        40,
+    )
+).items():
     define(_name, f=f"eng_{_name}_{{t}}({{0}}, {{1}})", cost=_cost)
 define("pow_int", i="eng_powi({T}, {0}, {1})", u="eng_powi({T}, {0}, {1})", cost=20)
 define("gcd", i="eng_gcd({T}, {0}, {1})", u="eng_gcd({T}, {0}, {1})", cost=40)

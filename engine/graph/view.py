@@ -77,9 +77,7 @@ class View(NamedTuple):
         return None if strides is None else View(shape, strides, self.offset)
 
 
-def reshape_strides(
-    shape: tuple[int, ...], strides: tuple[int, ...], new: tuple[int, ...]
-) -> tuple[int, ...] | None:
+def reshape_strides(shape: tuple[int, ...], strides: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...] | None:
     """Strides that show a view of ``shape`` as ``new`` (equal element counts, no zero), or None where a copy is needed.
 
     Runs of old dimensions that are contiguous among themselves are matched, from the right, with runs of new ones.

@@ -107,7 +107,9 @@ class Writer:
         self.line("}")
 
     def vectorise(self, length: int) -> None:
-        """Before a loop of about ``length`` turns. Compilers shy away from 512-bit vectors; dear arithmetic wants them."""
+        """Before a loop of about ``length`` turns. Compilers shy away from 512-bit vectors; dear arithmetic wants
+        them.
+        """
         dear = self.width == 16 and length >= _LONG and any(i.cost > DEAR for i in self.nest.instrs)
         wide = any(i.dtype.itemsize == 8 and i.dtype.is_floating_point for i in self.nest.instrs)
         size = f" vectorize_width({8 if wide else 16})" if dear else ""

@@ -5,7 +5,8 @@ binary would compile every kernel once more for an unknown local size (60 to 400
 for PoCL an entry of this cache holds the files of that folder, and loading puts them back and builds from source,
 which then compiles nothing. For other implementations an entry holds the binary.
 
-An entry is one file: a line of JSON with sizes and checksums, then the data. It is written to a temporary name and moved
+An entry is one file: a line of JSON with sizes and checksums, then the data. It is written to a temporary name and
+moved
 into place, so parallel processes see it whole or not at all, and it is checked when read: what is damaged is ignored.
 """
 

@@ -82,7 +82,9 @@ class Runtime:
         return self.memory.host_visible
 
     def upload(self, array: np.ndarray) -> Buffer:
-        """A new buffer with a copy of a contiguous array; does not wait for queued commands where the host can write."""
+        """A new buffer with a copy of a contiguous array; does not wait for queued commands where the host can
+        write.
+        """
         buffer = self.memory.idle_buffer(array.nbytes) or self.memory.alloc(array.nbytes)
         self.queue.write(buffer, 0, array, fresh=True)
         return buffer

@@ -140,7 +140,8 @@ def _describe(caps: Capabilities) -> list[str]:
             f"vectors of {caps.float_vector_width} floats ({caps.vectors})"
         ),
         (
-            f"memory     {caps.global_mem_size / gib:.1f} GiB, at most {caps.max_alloc_size / gib:.1f} GiB in one piece, "
+            f"memory     {caps.global_mem_size / gib:.1f} GiB, at most {caps.max_alloc_size / gib:.1f} GiB in one "
+            f"piece, "
             f"{caps.local_mem_size // 1024} KiB local ({'on chip' if caps.local_mem_is_real else 'ordinary memory'}), "
             f"shared with the host: {yes_no[caps.unified_memory]}"
         ),

@@ -100,7 +100,7 @@ class Activation:
         return self.forward((x,), (), numbers)
 
 
-# -- gelu, silu, mish --------------------------------------------------------------------------------------------------
+# -- gelu, silu, mish -------------------------------------------------------------------------------------------------
 _ROOT_HALF = math.sqrt(0.5)
 _ROOT_2_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
@@ -206,7 +206,7 @@ def mish(input: Tensor) -> Tensor:
     return _mish(input)
 
 
-# -- the exponential linear family -------------------------------------------------------------------------------------
+# -- the exponential linear family ------------------------------------------------------------------------------------
 def _elu_lower(b: Any, x: Any, positive: Any, negative: Any, inner: Any) -> Any:
     return b.where(x <= 0, b.expm1(x * inner) * negative, x * positive)
 
@@ -244,7 +244,7 @@ def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     return _celu(input, 1.0, alpha, 1.0 / alpha)
 
 
-# -- piecewise linear --------------------------------------------------------------------------------------------------
+# -- piecewise linear -------------------------------------------------------------------------------------------------
 _leaky = Activation(
     "leaky_relu",
     lambda b, x, slope: b.where(x > 0, x, x * slope),
@@ -364,7 +364,7 @@ def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
     return _threshold(input, threshold, value)
 
 
-# -- logarithmic -------------------------------------------------------------------------------------------------------
+# -- logarithmic ------------------------------------------------------------------------------------------------------
 def _softplus_curve(x: Tensor, beta: float, bound: float) -> Tensor:
     s = (x * beta).sigmoid()
     return (s * (1 - s) * beta).masked_fill(x * beta > bound, 0)
@@ -418,7 +418,7 @@ def softsign(input: Tensor) -> Tensor:
     return input / (input.abs() + 1)
 
 
-# -- with weights or random slopes -------------------------------------------------------------------------------------
+# -- with weights or random slopes ------------------------------------------------------------------------------------
 def _prelu_rule(x: Spec, w: Spec) -> Spec:
     check_kind("prelu_cpu", x.dtype, "f")
     return pointwise_spec(x.dtype, x, w)
@@ -501,7 +501,7 @@ _rrelu = Op(
 )
 
 
-# -- gated -------------------------------------------------------------------------------------------------------------
+# -- gated ------------------------------------------------------------------------------------------------------------
 def _glu_rule(x: Spec, dim: int) -> Any:
     check_kind("glu_cpu", x.dtype, "f")
     return tuple(n // 2 if d == dim else n for d, n in enumerate(x.shape)), x.dtype

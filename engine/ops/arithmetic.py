@@ -24,13 +24,15 @@ _add = binary(
 def _sub(b: Any, x: Any, y: Any) -> Any:
     if x.dtype is dtypes.bool:
         raise RuntimeError(
-            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator "
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+            "operator "
             "instead."
         )
     return b.sub(x, y)
 
 
 _sub = binary("sub", _sub, lambda g, x, y, out: g, lambda g, x, y, out: -g, publish=False)
+
 
 def _with_number(edges: Any, static: tuple) -> Any:
     """torch counts the number operand of these ops as an input."""
@@ -129,9 +131,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return _with_zero_grad(_floor_div, input, other)
     if rounding_mode == "trunc":
         return _with_zero_grad(_trunc_div, input, other)
-    raise RuntimeError(
-        f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
-    )
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
 
 
 def _with_zero_grad(op: Binary, input: Any, other: Any) -> Tensor:
@@ -165,7 +165,7 @@ _fmod = binary(
 )
 
 
-# -- powers -----------------------------------------------------------------------------------------------------------------
+# -- powers -----------------------------------------------------------------------------------------------------------
 def _pow_lower(b: Any, x: Any, y: Any) -> Any:
     if x.dtype is dtypes.bool:
         return x | ~y
@@ -204,15 +204,14 @@ for _op in (_add, _mul, _true_div):
     _op.op.shown = _with_number
 _sub.op.shown = lambda edges, static: _with_number(edges, static) if static[:1] == ("s",) else edges
 _pow.op.variant = lambda specs, static: f"PowBackward{1 if not static else 0 if static[0] == 's' else 2}"
-_square = unary(
-    "square", lambda b, x: x * x, lambda g, x, out: g * (x * 2), result="same", grad_name="PowBackward0"
-)
+_square = unary("square", lambda b, x: x * x, lambda g, x, out: g * (x * 2), result="same", grad_name="PowBackward0")
 _pow_cases = {}
 
 
 def _number_pow(name: str, lower: Any, grad: Any, saves_out: bool = False) -> Any:
     return unary(
-        name, lower, grad, result="float", saves=() if saves_out else (0,), saves_out=saves_out, torch=False, method=False,
+        name, lower, grad, result="float", saves=() if saves_out else (0,), saves_out=saves_out, torch=False,
+            method=False,
         inplace=False, grad_name="PowBackward0",
     )  # fmt: skip
 
@@ -257,17 +256,20 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     return pow(as_double(input), as_double(exponent))
 
 
-# -- one operand --------------------------------------------------------------------------------------------------------------
+# -- one operand ------------------------------------------------------------------------------------------------------
 def _neg_lower(b: Any, x: Any) -> Any:
     if x.dtype is dtypes.bool:
         raise RuntimeError(
-            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` "
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+            "the `~` "
             "or `logical_not()` operator instead."
         )
     return -x
 
 
 neg = unary("neg", _neg_lower, lambda g, x, out: -g, result="same", saves=(), aliases=("negative",))
+
+
 def _abs_grad(g: Tensor, x: Tensor, out: Any) -> Tensor:
     return g * (x.sgn() if x._spec.dtype.is_complex else x.sign())
 
@@ -288,7 +290,8 @@ def _rounding(name: str, **more: Any) -> Any:
 
 floor, ceil, trunc = _rounding("floor"), _rounding("ceil"), _rounding("trunc", aliases=("fix",))
 _round = unary(
-    "round", lambda b, x: b.round(x) if x.dtype.is_floating_point else x, lambda g, x, out: g * 0, result="same", saves=(),
+    "round", lambda b, x: b.round(x) if x.dtype.is_floating_point else x, lambda g, x, out: g * 0, result="same",
+        saves=(),
     allow="iuf", torch=False, method=False, inplace=False,
 )  # fmt: skip
 
@@ -310,18 +313,21 @@ reciprocal = unary(
     saves_out=True,
 )  # fmt: skip
 sqrt = unary("sqrt", lambda b, x: b.sqrt(x), lambda g, x, out: g / (out * 2), saves=(), saves_out=True)
-rsqrt = unary(
-    "rsqrt", lambda b, x: b.rsqrt(x), lambda g, x, out: g * (-0.5 * out.pow(3)), saves=(), saves_out=True
-)
+rsqrt = unary("rsqrt", lambda b, x: b.rsqrt(x), lambda g, x, out: g * (-0.5 * out.pow(3)), saves=(), saves_out=True)
 positive = function("positive")(lambda input: input)
 registry_positive = positive
-isnan = unary("isnan", lambda b, x: b.is_nan(x) if x.dtype.is_floating_point or x.dtype.is_complex else b.ne(x, x), result="bool", inplace=False)
+isnan = unary(
+    "isnan",
+    lambda b, x: b.is_nan(x) if x.dtype.is_floating_point or x.dtype.is_complex else b.ne(x, x),
+    result="bool",
+    inplace=False,
+)
 signbit = unary("signbit", lambda b, x: b.signbit(x), result="bool", inplace=False, allow="biuf")
 bitwise_not = unary("bitwise_not", lambda b, x: ~x, result="same", allow="biu")
 logical_not = unary("logical_not", lambda b, x: b.eq(x, 0), result="bool")
 
 
-# -- comparison and logic -------------------------------------------------------------------------------------------------------
+# -- comparison and logic ---------------------------------------------------------------------------------------------
 def _compare(name: str, *aliases: str) -> Binary:
     allow = "biufc" if name in ("eq", "ne") else "biuf"
     return binary(name, lambda b, x, y: b.pw(name, x, y), result="bool", aliases=aliases, allow=allow)
@@ -361,7 +367,18 @@ def _choose(name: str, fn: str, first: Any, **more: Any) -> Binary:
     def dy(g: Tensor, x: Any, y: Any, out: Any) -> Tensor:
         return g * (first(y, x) + (x == y) * 0.5)
 
-    return binary(name, lambda b, x, y: b.pw(fn, x, y), dx, dy, dx="xy", dy="xy", allow="biuf", inplace=False, numbers=False, **more)
+    return binary(
+        name,
+        lambda b, x, y: b.pw(fn, x, y),
+        dx,
+        dy,
+        dx="xy",
+        dy="xy",
+        allow="biuf",
+        inplace=False,
+        numbers=False,
+        **more,
+    )
 
 
 maximum = _choose("maximum", "max", lambda x, y: x > y)

@@ -18,7 +18,7 @@ from .views import wrap_dim
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-# -- einsum ------------------------------------------------------------------------------------------------------------
+# -- einsum -----------------------------------------------------------------------------------------------------------
 def _split_equation(equation: str) -> tuple[list[str], str | None]:
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
@@ -219,7 +219,7 @@ def _contract(operands: list[Tensor], labels: list[list[Any]], wanted: list[Any]
     return _arranged(out, names, wanted)
 
 
-# -- tensordot, inner, kron --------------------------------------------------------------------------------------------
+# -- tensordot, inner, kron -------------------------------------------------------------------------------------------
 @function(method=False, out=True)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Sum over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over the listed pairs."""
@@ -285,7 +285,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return (x * y).reshape([m * n for m, n in zip(a, b)])
 
 
-# -- cross -------------------------------------------------------------------------------------------------------------
+# -- cross ------------------------------------------------------------------------------------------------------------
 def _cross(input: Tensor, other: Tensor, d: int) -> Tensor:
     shape = broadcast_shapes(input._spec.shape, other._spec.shape)
     x, y = input.expand(*shape), other.expand(*shape)
@@ -320,7 +320,7 @@ def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     return _cross(input, other, d)
 
 
-# -- chains ------------------------------------------------------------------------------------------------------------
+# -- chains -----------------------------------------------------------------------------------------------------------
 def _best_order(sizes: list[int]) -> list[list[int]]:
     """Split points that need the fewest multiplications (Cormen et al., matrix chain order)."""
     n = len(sizes) - 1

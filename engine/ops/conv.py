@@ -16,7 +16,7 @@ from .pointwise import compute
 Sizes = tuple[int, ...]
 
 
-# -- the three maps ----------------------------------------------------------------------------------------------------
+# -- the three maps ---------------------------------------------------------------------------------------------------
 # Static arguments: stride, padding ((before, after) a dimension), dilation, groups, and the spatial size that the
 # operands do not determine (of the input, or of the kernel).
 def _problem(x: Sequence[int], w: Sequence[int], static: tuple) -> library.ConvProblem:
@@ -125,7 +125,7 @@ _conv_weight = Op(
 )  # fmt: skip
 
 
-# -- arguments ---------------------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 def _sizes(value: Any, n: int, name: str) -> Sizes:
     """``n`` numbers from a number, a sequence of one or of ``n``."""
     if isinstance(value, (tuple, list)):
@@ -276,7 +276,7 @@ def _check_output_padding(extra: Sizes, stride: Sizes, dilation: Sizes) -> None:
         raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got {text}")
 
 
-# -- public ------------------------------------------------------------------------------------------------------------
+# -- public -----------------------------------------------------------------------------------------------------------
 def _publish(n: int) -> None:
     dims = ("L", "H, W", "D, H, W")[n - 1]
 

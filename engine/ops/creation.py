@@ -24,10 +24,9 @@ from . import select as select_module
 from . import views as views_module
 from .op import Op, assign, check_inplace, dense_strides, function, memory_order, put
 from .pointwise import check_tensor, is_number, wide
-from .views import sizes_of
 
 
-# -- from host data -------------------------------------------------------------------------------------------------------------
+# -- from host data ---------------------------------------------------------------------------------------------------
 def from_array(array: np.ndarray, dtype: dtypes.dtype | None = None, device: Any = None) -> Tensor:
     """A tensor with a copy of an array's content (``dtype`` names 16-bit bfloat16 storage and the like)."""
     dtype = dtype or dtypes.from_numpy_dtype(array.dtype)
@@ -75,8 +74,10 @@ def _from_number(value: Any, dtype: dtypes.dtype | None, device: Any) -> Tensor:
 def _check_array(array: np.ndarray) -> None:
     if array.dtype == object or array.dtype.kind in "USOMm":
         raise TypeError(
-            f"can't convert np.ndarray of type {array.dtype.type.__module__}.{array.dtype.name}_. The only supported types "
-            f"are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, "
+            f"can't convert np.ndarray of type {array.dtype.type.__module__}.{array.dtype.name}_. The only supported "
+            f"types "
+            f"are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, "
+            f"uint16, "
             f"uint8, and bool."
         )
 
@@ -128,7 +129,7 @@ def _plain(data: Any) -> Any:
 def _explain_ragged(data: Any, depth: int = 0) -> None:
     """Raise torch's ValueError for nested sequences of unequal length."""
     lengths = [len(x) if isinstance(x, (list, tuple, np.ndarray)) else -1 for x in data]
-    for i, n in enumerate(lengths):
+    for n in lengths:
         if n != lengths[0]:
             if -1 in (n, lengths[0]):
                 raise TypeError("only length-1 arrays can be converted to Python scalars")
@@ -176,12 +177,15 @@ def share_array(array: np.ndarray, device: Any = None) -> Tensor:
     dtype = dtypes.from_numpy_dtype(array.dtype)
     if any(s < 0 for s in array.strides):
         raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
+            "currently "
             "supported. (You can probably work around this by making a copy of your array with array.copy().)"
         )
     if not array.dtype.isnative:
-        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between byte "
-                         "orders is currently not supported.")  # fmt: skip
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion between byte "
+            "orders is currently not supported."
+        )
     where = resolve(device)
     runtime = log_of(where).runtime
     flat, strides, offset = _flat_window(array)
@@ -219,7 +223,7 @@ def _flat_window(array: np.ndarray) -> tuple[np.ndarray | None, tuple[int, ...],
     return flat, strides, 0
 
 
-# -- filled ---------------------------------------------------------------------------------------------------------------------
+# -- filled -----------------------------------------------------------------------------------------------------------
 def _full_rule(shape: tuple[int, ...], dtype: dtypes.dtype, device: Device, kind: str) -> Spec:
     if any(n < 0 for n in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
@@ -282,7 +286,7 @@ def _fill_like(input: Tensor, value: Any, dtype: Any, device: Any, requires_grad
     return finish(flat.permute(inverse).detach(), requires_grad)
 
 
-# -- counting -------------------------------------------------------------------------------------------------------------------
+# -- counting ---------------------------------------------------------------------------------------------------------
 _arange = Op(
     "arange",
     lambda count, dtype, device: spec(dtype, device, (count,)),
@@ -326,12 +330,12 @@ def arange_of(start: Any, end: Any, step: Any, dtype: Any, device: Any) -> Tenso
 views_module.ARANGE = lambda n: arange_of(0, n, 1, None, None)
 
 
-# -- random ---------------------------------------------------------------------------------------------------------------------
+# -- random -----------------------------------------------------------------------------------------------------------
 def _bits(b: Any, shape: tuple[int, ...], seed: Any, offset: Any) -> Any:
     count = prod(shape)
-    return b.philox(b.iota((count,), 0).cast(dtypes.uint64), seed.cast(dtypes.uint64), offset.cast(dtypes.uint64)).reshape(
-        shape
-    )
+    return b.philox(
+        b.iota((count,), 0).cast(dtypes.uint64), seed.cast(dtypes.uint64), offset.cast(dtypes.uint64)
+    ).reshape(shape)
 
 
 def uniform_bits(b: Any, bits: Any, dtype: dtypes.dtype) -> Any:
@@ -396,7 +400,7 @@ def _make_state(array: np.ndarray) -> Tensor:
 random.MAKE_TENSOR = _make_state
 
 
-# -- conversion -----------------------------------------------------------------------------------------------------------------
+# -- conversion -------------------------------------------------------------------------------------------------------
 def _cast_rule(x: Spec, dtype: dtypes.dtype) -> Spec:
     return spec(dtype, x.device, tuple(x.shape), dense_strides(x.shape, memory_order([x])))
 
@@ -440,7 +444,8 @@ def to_device(x: Tensor, device: Any) -> Tensor:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     source = x if seen.contiguous and seen.offset == 0 else copy_in_order(x, None)
     node: Node = log_of(target).from_array(
-        log_of(seen.device).read(source._storage.node)[: seen.numel] if target.kind != "meta" else _nothing(seen), seen.dtype
+        log_of(seen.device).read(source._storage.node)[: seen.numel] if target.kind != "meta" else _nothing(seen),
+        seen.dtype,
     )
     out = make(node, spec(seen.dtype, target, tuple(seen.shape)))
     if mode.grad and x._rg:
@@ -506,7 +511,7 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     return copy_in_order(self, memory_format.order(self._spec.ndim))
 
 
-# -- assignment -----------------------------------------------------------------------------------------------------------------
+# -- assignment -------------------------------------------------------------------------------------------------------
 @function(torch=False)
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Overwrite with ``src``, broadcast and converted."""
@@ -564,9 +569,7 @@ def resize(x: Tensor, shape: tuple[int, ...]) -> Tensor:
         grown = zeros_of((numel + seen.offset,), seen.dtype, seen.device)
         flat = spec(seen.dtype, seen.device, (held,))
         log = log_of(seen.device)
-        node = log.add(
-            op_module.write_call(grown._storage.node.call.out, flat, flat), (grown._storage.node, old)
-        )
+        node = log.add(op_module.write_call(grown._storage.node.call.out, flat, flat), (grown._storage.node, old))
         x._storage.put(node)
     x._spec = spec(seen.dtype, seen.device, shape, None, seen.offset)
     return x

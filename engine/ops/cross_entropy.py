@@ -17,7 +17,7 @@ from .pointwise import check_kind, compute, wide
 from .reduce import log_softmax, softmax
 
 
-# -- targets -----------------------------------------------------------------------------------------------------------
+# -- targets ----------------------------------------------------------------------------------------------------------
 def _class_dim(x: Spec) -> int:
     return 0 if x.ndim == 1 else 1
 
@@ -99,7 +99,7 @@ def _reduced(b: Any, rows: Any, total: Any, reduction: str) -> Any:
     return out / total if reduction == "mean" else out
 
 
-# -- negative log likelihood -------------------------------------------------------------------------------------------
+# -- negative log likelihood ------------------------------------------------------------------------------------------
 # Operands x, target and, if given, weight; static: ignore_index, reduction. Results: loss, sum of weights.
 def _nll_rule(x: Spec, t: Spec, *args: Any) -> list:
     check_kind("nll_loss_out_frame", x.dtype, "f")
@@ -187,7 +187,7 @@ def nll_loss(
     return op((input, target) if weight is None else (input, target, weight), (ignore_index, reduction))[0]
 
 
-# -- cross entropy with class indices ----------------------------------------------------------------------------------
+# -- cross entropy with class indices ---------------------------------------------------------------------------------
 # As above with scores x; static has the label smoothing too. Results: loss, logsumexp of each row, sum of weights.
 def _ce_rule(x: Spec, t: Spec, *args: Any) -> list:
     loss, total = _nll_rule(x, t, *args[:-1])
@@ -278,7 +278,7 @@ _ce_back = _SavesTargets(
 _ce, _ce2d = _two("cross_entropy", _ce_rule, _ce_lower, _ce_grad, saves_out=(1, 2), differentiable=(0,))
 
 
-# -- cross entropy with class probabilities ----------------------------------------------------------------------------
+# -- cross entropy with class probabilities ---------------------------------------------------------------------------
 def _soft_cross_entropy(x: Tensor, y: Tensor, weight: Tensor | None, reduction: str, smoothing: float) -> Tensor:
     seen = x._spec
     dim = _class_dim(seen)

@@ -14,7 +14,7 @@ from .reduce import dims_of, reduced_shape, restore
 from .views import wrap_dim
 
 
-# -- vector norms ------------------------------------------------------------------------------------------------------
+# -- vector norms -----------------------------------------------------------------------------------------------------
 def _norm_rule(x: Spec, order: float, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
     if order < 0 or order == math.inf:
         for d in dims:
@@ -133,7 +133,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     return input * (maxnorm / (size + 1e-7)).masked_fill(size <= maxnorm, 1)
 
 
-# -- distances of all pairs --------------------------------------------------------------------------------------------
+# -- distances of all pairs -------------------------------------------------------------------------------------------
 def _pairs_rule(x: Spec, y: Spec, p: float) -> Any:
     batch = broadcast_shapes(x.shape[:-2], y.shape[:-2])
     return (*batch, x.shape[-2], y.shape[-2]), x.dtype

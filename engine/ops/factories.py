@@ -55,13 +55,21 @@ def _factory(name: str, make: Callable[..., Tensor], doc: str) -> Callable[..., 
 
 zeros = _factory("zeros", lambda s, d, where, g: zeros_of(s, d, where), "Zeros of a shape.")
 ones = _factory("ones", lambda s, d, where, g: FULL(s, 1, d, where), "Ones of a shape.")
-empty = _factory("empty", lambda s, d, where, g: zeros_of(s, d, where), "A tensor whose content is not defined (zeros here).")
-rand = _factory("rand", lambda s, d, where, g: draw(creation._rand, s, d, where, g), "Uniform random numbers in [0, 1).")
-randn = _factory("randn", lambda s, d, where, g: draw(creation._randn, s, d, where, g), "Standard normal random numbers.")
+empty = _factory(
+    "empty", lambda s, d, where, g: zeros_of(s, d, where), "A tensor whose content is not defined (zeros here)."
+)
+rand = _factory(
+    "rand", lambda s, d, where, g: draw(creation._rand, s, d, where, g), "Uniform random numbers in [0, 1)."
+)
+randn = _factory(
+    "randn", lambda s, d, where, g: draw(creation._randn, s, d, where, g), "Standard normal random numbers."
+)
 
 
 @function(method=False)
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
     """A new tensor with a copy of ``data`` (numbers, nested sequences, arrays, tensors)."""
     return finish(creation.tensor_from(data, dtype, device), requires_grad)
 
@@ -77,7 +85,9 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 
 @function(method=False)
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: Any = None, requires_grad: bool = False) -> Tensor:
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: Any = None, requires_grad: bool = False
+) -> Tensor:
     """``obj`` as a tensor, copied only when needed or asked for."""
     if isinstance(obj, Tensor):
         t = creation.convert(obj, dtype, device, bool(copy))
@@ -112,7 +122,8 @@ def full(
 
 def _like(name: str, make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(
-        input: Tensor, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+        input: Tensor, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None,
+            requires_grad: bool = False,
         memory_format: Any = None, pin_memory: bool = False, generator: Any = None, **kwargs: Any,
     ) -> Tensor:  # fmt: skip
         creation.check_tensor(name, input)
@@ -182,7 +193,8 @@ def range_(
 ) -> Tensor:  # fmt: skip
     """Numbers from start to end, inclusive (deprecated in torch in favour of arange)."""
     warnings.warn(
-        "torch.range is deprecated: its result includes the end, unlike Python's range. Use torch.arange, which gives values "
+        "torch.range is deprecated: its result includes the end, unlike Python's range. Use torch.arange, which gives "
+        "values "
         "in [start, end).",
         UserWarning,
         stacklevel=2,
@@ -266,14 +278,16 @@ def empty_permuted(size: Any, physical_layout: Any, **kwargs: Any) -> Tensor:
     return empty_strided(size, dense_strides(tuple(size), list(physical_layout)), **kwargs)
 
 
-# -- methods --------------------------------------------------------------------------------------------------------------------
+# -- methods ----------------------------------------------------------------------------------------------------------
 def _new(name: str, make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(
-        self: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
+        self: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+            layout: Any = None,
         pin_memory: bool = False, **kwargs: Any,
     ) -> Tensor:  # fmt: skip
         seen = self._spec
-        return finish(make(*args, dtype=dtype or seen.dtype, device=seen.device if device is None else device, **kwargs),
+        return finish(make(*args, dtype=dtype or seen.dtype, device=seen.device if device is None else device,
+            **kwargs),
                       requires_grad)  # fmt: skip
 
     call.__name__ = call.__qualname__ = name

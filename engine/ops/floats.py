@@ -35,7 +35,7 @@ def _tensors_only(made: Any) -> Any:
     return function(inplace=made.name in ("gcd", "lcm", "nextafter"), out=True)(call)
 
 
-# -- classes -----------------------------------------------------------------------------------------------------------
+# -- classes ----------------------------------------------------------------------------------------------------------
 def _class(name: str, of_float: Any, of_other: bool, allow: str = "biufc") -> Any:
     def lower(b: Any, x: Any) -> Any:
         if x.dtype.is_floating_point:
@@ -63,7 +63,7 @@ def isreal(input: Tensor) -> Tensor:
     return FULL(input._spec.shape, True, dtypes.bool, input._spec.device)
 
 
-# -- closeness ---------------------------------------------------------------------------------------------------------
+# -- closeness --------------------------------------------------------------------------------------------------------
 def _close_rule(x: Spec, y: Spec, equal_nan: bool, exact: bool) -> Spec:
     if x.dtype is not y.dtype:
         raise RuntimeError(f"{scalar_type_name(x.dtype)} did not match {scalar_type_name(y.dtype)}")
@@ -135,7 +135,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
     return bool((input == other).all().item())
 
 
-# -- signs and neighbours ----------------------------------------------------------------------------------------------
+# -- signs and neighbours ---------------------------------------------------------------------------------------------
 def _copysign_dx(g: Tensor, x: Any, y: Any, out: Tensor) -> Tensor:
     if not isinstance(x, Tensor):
         return g * 0
@@ -180,7 +180,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     return _heaviside(input, values)
 
 
-# -- exponents ---------------------------------------------------------------------------------------------------------
+# -- exponents --------------------------------------------------------------------------------------------------------
 @function(inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """``input * 2 ** other``."""
@@ -214,7 +214,7 @@ def frexp(input: Tensor) -> Any:
     return FrexpResult(*_frexp((input,)))
 
 
-# -- replacing ---------------------------------------------------------------------------------------------------------
+# -- replacing --------------------------------------------------------------------------------------------------------
 def _replace_lower(b: Any, x: Any, nan: Any, high: Any, low: Any) -> Any:
     if not x.dtype.is_floating_point:
         return x
@@ -248,7 +248,7 @@ def nan_to_num(input: Tensor, nan: Any = None, posinf: Any = None, neginf: Any =
     return _replace((input,), (), numbers)
 
 
-# -- angles and ratios -------------------------------------------------------------------------------------------------
+# -- angles and ratios ------------------------------------------------------------------------------------------------
 def _scaled(name: str, factor: float) -> Any:
     return unary(name, lambda b, x: x * factor, lambda g, x, out: g * factor, saves=(), allow="biuf")
 
@@ -301,7 +301,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     return _logit((input,), (eps is not None,), () if eps is None else (float(eps),))
 
 
-# -- logarithms of two operands ----------------------------------------------------------------------------------------
+# -- logarithms of two operands ---------------------------------------------------------------------------------------
 def _log_add(name: str, exp: str, log1p: Any) -> Any:
     def lower(b: Any, x: Any, y: Any) -> Any:
         top = b.pw("max", x, y)
@@ -337,7 +337,7 @@ xlogy = binary(
     special=True,
 )  # fmt: skip
 
-# -- integers ----------------------------------------------------------------------------------------------------------
+# -- integers ---------------------------------------------------------------------------------------------------------
 gcd = _tensors_only(binary("gcd", lambda b, x, y: b.gcd(x, y), allow="iu", publish=False))
 
 

@@ -19,7 +19,7 @@ from .pad import constant_pad_nd
 from .views import wrap_dim
 
 
-# -- primitives: unnormalised transforms times a number ----------------------------------------------------------------
+# -- primitives: unnormalised transforms times a number ---------------------------------------------------------------
 def _run_c2c(x: np.ndarray, dims: tuple, scale: float, forward: bool) -> np.ndarray:
     out = np.fft.fftn(x, axes=dims) if forward else np.fft.ifftn(x, axes=dims, norm="forward")
     return out * scale
@@ -81,7 +81,7 @@ _c2r = host_op(
 )
 
 
-# -- arguments ---------------------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 def _resized(x: Tensor, d: int, n: int) -> Tensor:
     """Cut or filled with zeros to length n along a dimension."""
     have = x._spec.shape[d]
@@ -176,7 +176,7 @@ def c2r(name: str, x: Tensor, s: Any, dim: Any, norm: str | None, forward: bool)
     return _c2r((conj(x) if forward else x,), (dims, scale, last))
 
 
-# -- the family --------------------------------------------------------------------------------------------------------
+# -- the family -------------------------------------------------------------------------------------------------------
 def _publish(stem: str, run: Any, forward: bool, doc: str) -> None:
     def one(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
         return run(stem, input, n, dim, norm, forward)
@@ -225,7 +225,7 @@ _shift("fft_fftshift", 1)
 _shift("fft_ifftshift", -1)
 
 
-# -- short-time transforms ---------------------------------------------------------------------------------------------
+# -- short-time transforms --------------------------------------------------------------------------------------------
 def _padded_window(window: Tensor | None, win_length: int, n_fft: int, dtype: dtypes.dtype, device: Any) -> Tensor:
     if window is None:
         window = FULL((win_length,), 1, dtype, device)

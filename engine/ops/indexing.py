@@ -27,7 +27,7 @@ from .views import _permute, _select, slice_dim, wrap_dim
 _INTEGER = ("int64", "int32", "int16", "int8", "uint8")
 
 
-# -- index arithmetic -----------------------------------------------------------------------------------------------------------
+# -- index arithmetic -------------------------------------------------------------------------------------------------
 def checked(b: Any, index: Any, n: int) -> Any:
     """int64 index with negative values counted from the end, checked on the device against ``n``."""
     i = index.cast(dtypes.int64)
@@ -54,7 +54,7 @@ def host_check(index: Tensor, n: int, dim: int) -> None:
             raise IndexOutOfRange(f"index {bad} is out of bounds for dimension {dim} with size {n}")
 
 
-# -- advanced reads -------------------------------------------------------------------------------------------------------------
+# -- advanced reads ---------------------------------------------------------------------------------------------------
 def _index_shape(x: Spec, indices: Sequence[Spec], dims: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
     """Result shape, and where the broadcast index dimensions stand in it."""
     shape = broadcast_shapes(*(i.shape for i in indices))
@@ -118,7 +118,7 @@ _index = _Index("index", _index_rule, _index_lower, _index_grad)
 _index.shown = lambda edges, static: edges[:1]
 
 
-# -- advanced writes ------------------------------------------------------------------------------------------------------------
+# -- advanced writes --------------------------------------------------------------------------------------------------
 _COMBINE = {
     "set": "(b)", "add": "((a) + (b))", "mul": "((a) * (b))",
     "max": "((a) > (b) || (a) != (a) ? (a) : (b))", "min": "((a) < (b) || (a) != (a) ? (a) : (b))",
@@ -135,7 +135,9 @@ def load_save(dtype: dtypes.dtype) -> tuple[str, str]:
 
 
 def scatter_rows(b: Any, base: Any, rows: int, width: int, index: Any, src: Any, how: str) -> Any:
-    """``base`` (rows x width, contiguous) with rows of ``src`` combined into the rows that ``index`` names, in order."""
+    """``base`` (rows x width, contiguous) with rows of ``src`` combined into the rows that ``index`` names, in
+    order.
+    """
     dtype = base.dtype
     base, index, src = base.contiguous(), index.contiguous(), src.contiguous()
     count = index.size
@@ -155,7 +157,13 @@ def scatter_rows(b: Any, base: Any, rows: int, width: int, index: Any, src: Any,
         return [KernelCall("scatter.cl", "eng_scatter", (blocks * columns,), (1,), args, options)]
 
     native = Native(
-        "scatter", ("base", "index", "src"), ("out",), (((rows * width,), dtype),), calls, True, ("math.cl",),
+        "scatter",
+        ("base", "index", "src"),
+        ("out",),
+        (((rows * width,), dtype),),
+        calls,
+        True,
+        ("math.cl",),
         reference.scatter_rows(width, how),
     )
     return b.kernel(native, (base, index, src), native.outputs)[0]
@@ -198,7 +206,7 @@ class _Put(_Index):
 _put = _Put("index_put", lambda x, *args: (tuple(x.shape), x.dtype), _put_lower, _put_grad)
 
 
-# -- x[...] -----------------------------------------------------------------------------------------------------------------------
+# -- x[...] -----------------------------------------------------------------------------------------------------------
 def _parse(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor | None]]:
     """Apply the basic part of an index; returns the view and an index tensor (or None) a dimension."""
     items = _items(key)
@@ -231,8 +239,7 @@ def _parse(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor | None]]:
                     advanced.append(_range_of(item))
                     dim += 1
                     continue
-                for k, found in enumerate(_mask_indices(out, dim, item)):
-                    advanced.append(found)
+                advanced.extend(_mask_indices(out, dim, item))
                 dim += item._spec.ndim
             else:
                 advanced.append(item)
@@ -318,7 +325,9 @@ def _apply_slice(x: Tensor, dim: int, item: slice) -> Tensor:
         return x
     if item.step == 0:
         raise ValueError("slice step cannot be zero")
-    bounds = [v.__index__() if v is not None and not isinstance(v, int) else v for v in (item.start, item.stop, item.step)]
+    bounds = [
+        v.__index__() if v is not None and not isinstance(v, int) else v for v in (item.start, item.stop, item.step)
+    ]
     return slice_dim(x, dim, bounds[0], bounds[1], 1 if bounds[2] is None else bounds[2])
 
 
@@ -332,7 +341,8 @@ def _mask_indices(x: Tensor, dim: int, mask: Tensor) -> list[Tensor]:
     if tuple(mask._spec.shape) != tuple(shape):
         bad = next(i for i, (a, c) in enumerate(zip(mask._spec.shape, shape)) if a != c)
         raise IndexError(
-            f"The shape of the mask {list(mask._spec.shape)} at index {bad} does not match the shape of the indexed tensor "
+            f"The shape of the mask {list(mask._spec.shape)} at index {bad} does not match the shape of the indexed "
+            f"tensor "
             f"{list(x._spec.shape)} at index {dim + bad}"
         )
     found = np.nonzero(mask.detach().cpu().numpy())
@@ -353,8 +363,10 @@ def getitem(x: Tensor, key: Any) -> Tensor:
             if -n <= key < n:
                 return _select(x, (0, key % n))
             raise IndexError(f"index {key} is out of bounds for dimension 0 with size {n}")
-        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
-                         "convert a 0-dim tensor to a number")  # fmt: skip
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+            "convert a 0-dim tensor to a number"
+        )
     out, advanced = _parse(x, key)
     indices, dims = _split(advanced)
     if not indices:
@@ -370,7 +382,9 @@ def _check_broadcast(indices: list[Tensor]) -> None:
         broadcast_shapes(*(t._spec.shape for t in indices))
     except RuntimeError:
         shapes = ", ".join(str(list(t._spec.shape)) for t in indices)
-        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}") from None
+        raise IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+        ) from None
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
@@ -395,8 +409,13 @@ def _value_tensor(value: Any, like: Spec) -> Tensor:
     if is_number(value):
         if isinstance(value, complex) and not like.dtype.is_complex:
             raise RuntimeError("value cannot be converted to type float without overflow")
-        return from_array(dtypes.to_storage(np.asarray(value).astype(
-            np.float32 if like.dtype is dtypes.bfloat16 else like.dtype.numpy), like.dtype), like.dtype, like.device)
+        return from_array(
+            dtypes.to_storage(
+                np.asarray(value).astype(np.float32 if like.dtype is dtypes.bfloat16 else like.dtype.numpy), like.dtype
+            ),
+            like.dtype,
+            like.device,
+        )
     if isinstance(value, np.ndarray):
         return from_array(value)
     raise TypeError(f"can't assign a {type(value).__name__} to a torch.{like.dtype}")
@@ -423,7 +442,8 @@ def index_put_into(x: Tensor, indices: list[Tensor], dims: tuple[int, ...], valu
             value = value.expand(*shape)
         except RuntimeError:
             raise RuntimeError(
-                f"shape mismatch: value tensor of shape {list(value._spec.shape)} cannot be broadcast to indexing result of "
+                f"shape mismatch: value tensor of shape {list(value._spec.shape)} cannot be broadcast to indexing "
+                f"result of "
                 f"shape {list(shape)}"
             ) from None
     out = _put((x, cast(value, x._spec.dtype), *indices), (dims, how))
@@ -435,14 +455,16 @@ def record_free() -> bool:
     return not mode.grad
 
 
-# -- by dimension -----------------------------------------------------------------------------------------------------------------
+# -- by dimension -----------------------------------------------------------------------------------------------------
 @function(out=True)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Positions ``index`` (1-d) along ``dim``."""
     seen = input._spec
     if index._spec.ndim > 1:
-        raise IndexError(f"index_select(): Index is supposed to be a vector, but got dim: {index._spec.ndim} with type: "
-                         f"{index._spec.dtype} and size: {list(index._spec.shape)}")  # fmt: skip
+        raise IndexError(
+            f"index_select(): Index is supposed to be a vector, but got dim: {index._spec.ndim} with type: "
+            f"{index._spec.dtype} and size: {list(index._spec.shape)}"
+        )
     if index._spec.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index but got: " + str(index._spec.dtype))
     d = wrap_dim(dim, seen.ndim)
@@ -476,7 +498,8 @@ _gather = Op(
     _gather_lower,
     lambda ctx, g: (
         _scatter(
-            (zeros_of(tuple(ctx.specs[0].shape), g._spec.dtype, g._spec.device), ctx.inputs[1], g), (ctx.static[0], "add")
+            (zeros_of(tuple(ctx.specs[0].shape), g._spec.dtype, g._spec.device), ctx.inputs[1], g),
+            (ctx.static[0], "add"),
         ),
         None,
     ),
@@ -514,7 +537,9 @@ def _scatter_grad(ctx: Any, g: Tensor) -> tuple:
     return dx, None, dsrc
 
 
-_scatter = Op("scatter", lambda x, index, src, dim, how: (tuple(x.shape), x.dtype), _scatter_lower, _scatter_grad, saves=(1,))
+_scatter = Op(
+    "scatter", lambda x, index, src, dim, how: (tuple(x.shape), x.dtype), _scatter_lower, _scatter_grad, saves=(1,)
+)
 
 
 def _check_gather(name: str, x: Spec, index: Spec, dim: int) -> int:
@@ -534,7 +559,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     for k, (a, n) in enumerate(zip(index._spec.shape, input._spec.shape)):
         if k != d and a > n:
             raise RuntimeError(
-                f"Size does not match at dimension {k} expected index {list(index._spec.shape)} to be no larger than self "
+                f"Size does not match at dimension {k} expected index {list(index._spec.shape)} to be no larger than "
+                f"self "
                 f"{list(input._spec.shape)} apart from dimension {d}"
             )
     if not input._spec.ndim:
@@ -544,7 +570,9 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
 
 @function(inplace=True, out=True)
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
     """``out[index[i][j]][j] = src[i][j]`` for dim 0, and so on; ``reduce`` "add" or "multiply" combines instead."""
     if src is None:
         src = value

@@ -19,11 +19,10 @@ from .creation import cast, from_array, zeros_of
 from .op import MultiViewOp, Op, function
 from .views import wrap_dim
 
-
 _FEW = 3  # views from which stacking them is one gather
 
 
-# -- cat, stack -----------------------------------------------------------------------------------------------------------------
+# -- cat, stack -------------------------------------------------------------------------------------------------------
 def _cat_rule(*args: Any) -> Any:
     *specs, dim = args
     first = specs[0]
@@ -94,7 +93,8 @@ def _check_sizes(first: Spec, s: Spec, dim: int, number: int) -> None:
     for d, (a, b) in enumerate(zip(first.shape, s.shape)):
         if d != dim and a != b:
             raise RuntimeError(
-                f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but got size {b} for tensor number "
+                f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but got size {b} for "
+                f"tensor number "
                 f"{number} in the list."
             )
 
@@ -111,9 +111,7 @@ def _rows_lower(b: Any, flat: Any, offsets: Any, shape: tuple[int, ...], stride:
     return b.take(flat, position)
 
 
-_rows = Op(
-    "stack_rows", lambda flat, offsets, shape, stride: ((offsets.shape[0], *shape), flat.dtype), _rows_lower
-)
+_rows = Op("stack_rows", lambda flat, offsets, shape, stride: ((offsets.shape[0], *shape), flat.dtype), _rows_lower)
 
 
 def _rows_of_one_storage(tensors: list[Tensor], dim: int) -> Tensor | None:
@@ -141,7 +139,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for i, t in enumerate(tensors):
         if t._spec.shape != shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(t._spec.shape)} at "
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
+                f"{list(t._spec.shape)} at "
                 f"entry {i}"
             )
     d = wrap_dim(dim, len(shape) + 1)
@@ -151,7 +150,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([t.unsqueeze(d) for t in tensors], d)
 
 
-# -- splitting ------------------------------------------------------------------------------------------------------------------
+# -- splitting --------------------------------------------------------------------------------------------------------
 def _part(x: Spec, dim: int, start: int, length: int) -> Spec:
     shape = (*x.shape[:dim], length, *x.shape[dim + 1 :])
     return x.like(shape, x.stride, x.offset + start * x.stride[dim])
@@ -220,7 +219,8 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
         )
     if sum(sizes) != n:
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got "
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), "
+            f"but got "
             f"split_sizes={list(sizes)}"
         )
     return _split_sizes(input, (d, sizes))
@@ -247,7 +247,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return _unbind(input, (wrap_dim(dim, input._spec.ndim),))
 
 
-# -- repeating ------------------------------------------------------------------------------------------------------------------
+# -- repeating --------------------------------------------------------------------------------------------------------
 def _listed(given: tuple, named: Any) -> tuple:
     """The numbers of ``f(1, 2)``, ``f((1, 2))`` or ``f(name=(1, 2))`` style arguments."""
     if named is not None:
@@ -262,9 +262,7 @@ def repeat(self: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
     shape = self._spec.shape
     lead = len(times) - len(shape)
     if lead < 0:
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
-        )
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     full = (1,) * lead + tuple(shape)
     inner = [n for size in full for n in (1, size)]
     wide = [n for count, size in zip(times, full) for n in (count, size)]

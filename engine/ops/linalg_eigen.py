@@ -17,7 +17,7 @@ from .op import Op, function
 from .reduce import named
 
 
-# -- Hermitian ---------------------------------------------------------------------------------------------------------
+# -- Hermitian --------------------------------------------------------------------------------------------------------
 def _gaps(values: Tensor) -> Tensor:
     """values_j - values_i, with ones on the diagonal."""
     return values.unsqueeze(-2) - values.unsqueeze(-1) + eye_like(values, values._spec.shape[-1])
@@ -77,7 +77,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     return _eigh((A,), (_uplo("linalg.eigvalsh", UPLO),))[0]
 
 
-# -- general -----------------------------------------------------------------------------------------------------------
+# -- general ----------------------------------------------------------------------------------------------------------
 def _eig_grad(ctx: Any, g_values: Tensor | None, g_vectors: Tensor | None) -> tuple:
     """V^-H (diag(gw) + (V^H gV - V^H V diag(Re(V^H gV))) / conj(w_j - w_i)) V^H."""
     values, vectors = ctx.outputs
@@ -124,7 +124,7 @@ def eigvals(A: Tensor) -> Tensor:
     return _eig((A,))[0]
 
 
-# -- singular values ---------------------------------------------------------------------------------------------------
+# -- singular values --------------------------------------------------------------------------------------------------
 def _svd_rule(x: Any, full: bool) -> list:
     batch, (m, n) = tuple(x.shape[:-2]), x.shape[-2:]
     k = min(m, n)
@@ -211,7 +211,7 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     return Svd(u, s, dagger(vh))
 
 
-# -- pseudo-inverse, rank ----------------------------------------------------------------------------------------------
+# -- pseudo-inverse, rank ---------------------------------------------------------------------------------------------
 def _tolerances(s: Tensor, atol: Any, rtol: Any, m: int, n: int) -> Tensor:
     """Largest of atol and rtol times the largest singular value (default rtol: eps times the longer side, if
     atol is 0)."""
@@ -289,7 +289,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     return (s > _tolerances(s, atol, rtol, m, n)).sum(-1)
 
 
-# -- low-rank approximations -------------------------------------------------------------------------------------------
+# -- low-rank approximations ------------------------------------------------------------------------------------------
 def _range_basis(a: Tensor, q: int, niter: int) -> Tensor:
     """Orthonormal basis of about the leading q left directions (Halko et al. 2009, algorithm 4.4)."""
     shape = (a._spec.shape[-1], q)

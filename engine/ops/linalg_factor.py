@@ -25,7 +25,7 @@ from .reduce import named
 INT = dtypes.int32
 
 
-# -- checks and shapes -------------------------------------------------------------------------------------------------
+# -- checks and shapes ------------------------------------------------------------------------------------------------
 def check_matrix(name: str, x: Spec, square: bool = False, argument: str = "A") -> None:
     """Raise torch's RuntimeError unless ``x`` is a batch of (square) float or complex matrices."""
     if x.ndim < 2:
@@ -121,7 +121,7 @@ def raise_info(name: str, info: Tensor, message: Callable[[int], str]) -> None:
         raise LinAlgError(f"{name}:{batch} {message(int(flat[at]))}")
 
 
-# -- Cholesky ----------------------------------------------------------------------------------------------------------
+# -- Cholesky ---------------------------------------------------------------------------------------------------------
 def _cholesky_grad(ctx: Any, g: Tensor | None, _: Any = None) -> tuple:
     """L^-H Phi(L^H gL) L^-1, made Hermitian; Phi takes the lower triangle with half of the diagonal."""
     upper = ctx.static[0]
@@ -185,7 +185,7 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     return _checked_cholesky("cholesky", input, upper)
 
 
-# -- LU ----------------------------------------------------------------------------------------------------------------
+# -- LU ---------------------------------------------------------------------------------------------------------------
 def _lu_rule(x: Any, pivot: bool) -> list:
     batch, (m, n) = tuple(x.shape[:-2]), x.shape[-2:]
     return [(tuple(x.shape), x.dtype), ((*batch, min(m, n)), INT), (batch, INT)]
@@ -302,7 +302,7 @@ def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple:
     return tuple(out) if get_infos else (out.LU, out.pivots)
 
 
-# -- LDL ---------------------------------------------------------------------------------------------------------------
+# -- LDL --------------------------------------------------------------------------------------------------------------
 _ldl = host_op(
     "linalg_ldl_factor_ex",
     lambda x, hermitian: [(tuple(x.shape), x.dtype), (tuple(x.shape[:-1]), INT), (tuple(x.shape[:-2]), INT)],
@@ -349,7 +349,7 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False)
     return _ldl_solve((LD, pivots, B), (bool(hermitian and LD._spec.dtype.is_complex),))
 
 
-# -- QR ----------------------------------------------------------------------------------------------------------------
+# -- QR ---------------------------------------------------------------------------------------------------------------
 def _qr_rule(x: Any, mode: str) -> list:
     batch, (m, n) = tuple(x.shape[:-2]), x.shape[-2:]
     k = m if mode == "complete" else min(m, n)

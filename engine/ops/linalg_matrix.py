@@ -21,7 +21,7 @@ from .op import function
 from .views import diagonal, wrap_dim
 
 
-# -- norms -------------------------------------------------------------------------------------------------------------
+# -- norms ------------------------------------------------------------------------------------------------------------
 @function(name="linalg_matrix_norm", torch=False, method=False, out=True)
 def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
@@ -96,7 +96,7 @@ def linalg_solve_or_inf(A: Tensor) -> Tensor:
     return out.masked_fill((info != 0).unsqueeze(-1).unsqueeze(-1), float("inf"))
 
 
-# -- functions of matrices ---------------------------------------------------------------------------------------------
+# -- functions of matrices --------------------------------------------------------------------------------------------
 def _exp_grad(ctx: Any, g: Tensor) -> tuple:
     """The upper right block of exp([[A^H, G], [0, A^H]]) (Mathias 1996)."""
     a = dagger(ctx.inputs[0])
@@ -143,7 +143,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     return out.clone() if out is input else out
 
 
-# -- products ----------------------------------------------------------------------------------------------------------
+# -- products ---------------------------------------------------------------------------------------------------------
 @function(name="linalg_multi_dot", torch=False, method=False, out=True)
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """Product of matrices in the cheapest order; the first and last may be vectors."""
@@ -188,7 +188,7 @@ def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -
     return diagonal(A, offset, dim1, dim2)
 
 
-# -- tensor equations --------------------------------------------------------------------------------------------------
+# -- tensor equations -------------------------------------------------------------------------------------------------
 @function(name="linalg_tensorinv", torch=False, method=False, out=True)
 def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """Inverse of A seen as a map from its last dimensions to its first ``ind``."""

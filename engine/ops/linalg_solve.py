@@ -56,7 +56,7 @@ def _c(dtype: dtypes.dtype) -> str:
     )
 
 
-# -- triangular systems ------------------------------------------------------------------------------------------------
+# -- triangular systems -----------------------------------------------------------------------------------------------
 def _triangular_rule(a: Any, b: Any, upper: bool, unit: bool) -> Any:
     return (*_broadcast("linalg.solve_triangular", a, b), *b.shape[-2:]), b.dtype
 
@@ -115,7 +115,7 @@ def triangular_solve(
     return TriangularSolve(x, A.clone())
 
 
-# -- general systems ---------------------------------------------------------------------------------------------------
+# -- general systems --------------------------------------------------------------------------------------------------
 def _each(run: Any, a: np.ndarray, *more: np.ndarray) -> np.ndarray:
     """``run`` on each matrix of a batch, NaN for singular ones."""
     try:
@@ -235,7 +235,7 @@ def inverse(input: Tensor) -> Tensor:
     return linalg_inv(input)
 
 
-# -- from factors ------------------------------------------------------------------------------------------------------
+# -- from factors -----------------------------------------------------------------------------------------------------
 @function(name="linalg_lu_solve", torch=False, method=False, out=True)
 def linalg_lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
     """X of A X = B (X A = B, or with A^H) from lu_factor's result."""
@@ -272,7 +272,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     return cholesky_solve(eye_like(L, L._spec.shape[-1]).expand(*L._spec.shape), L, upper)
 
 
-# -- determinants ------------------------------------------------------------------------------------------------------
+# -- determinants -----------------------------------------------------------------------------------------------------
 def _others(s: Tensor) -> Tensor:
     """Product of the other elements of the last dimension, exact where some are zero."""
     ones = s.new_ones((*s._spec.shape[:-1], 1))
@@ -355,7 +355,7 @@ def logdet(input: Tensor) -> Tensor:
     return value.masked_fill(sign < 0, float("nan"))
 
 
-# -- least squares -----------------------------------------------------------------------------------------------------
+# -- least squares ----------------------------------------------------------------------------------------------------
 def _lstsq_rule(a: Any, b: Any, rcond: Any) -> list:
     batch = _broadcast("torch.linalg.lstsq", a, b)
     m, n = a.shape[-2:]

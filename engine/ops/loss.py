@@ -144,7 +144,7 @@ def _warn_sizes(input: Tensor, target: Tensor) -> None:
         )
 
 
-# -- differences -------------------------------------------------------------------------------------------------------
+# -- differences ------------------------------------------------------------------------------------------------------
 def _square(b: Any, x: Any, y: Any) -> Any:
     d = x - y
     return d * d
@@ -268,7 +268,7 @@ def huber_loss(
     return reduce_loss(_huber(input, target, "none", delta) * weight, reduction)
 
 
-# -- probabilities -----------------------------------------------------------------------------------------------------
+# -- probabilities ----------------------------------------------------------------------------------------------------
 def _bce_lower(b: Any, x: Any, y: Any) -> Any:
     """-(y log x + (1 - y) log(1 - x)) with logarithms bounded below by -100."""
     low = b.const(-100.0, x.dtype)
@@ -354,7 +354,7 @@ def binary_cross_entropy_with_logits(
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
-# -- divergence --------------------------------------------------------------------------------------------------------
+# -- divergence -------------------------------------------------------------------------------------------------------
 def _kl_lower(b: Any, x: Any, y: Any) -> Any:
     return b.where(y.eq(0.0), 0.0, y * b.log(y)) - y * x
 

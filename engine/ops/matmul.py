@@ -16,7 +16,9 @@ from ..graph.spec import Spec
 from .op import Op, function, scalar_type_name
 from .pointwise import broadcast_shapes, wide
 
-_TINY = 1 << 15  # multiply-adds below which a product (like any of one row) is a reduction that fuses with its neighbours
+_TINY = (
+    1 << 15
+)  # multiply-adds below which a product (like any of one row) is a reduction that fuses with its neighbours
 
 
 def product_lower(b: Any, x: Any, y: Any) -> Any:
@@ -148,7 +150,9 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     if x.ndim != 2 or y.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {x.ndim}, {y.ndim}")
     if x.shape[1] != y.shape[0]:
-        raise RuntimeError(f"size mismatch, got input ({x.shape[0]}), mat ({x.shape[0]}x{x.shape[1]}), vec ({y.shape[0]})")
+        raise RuntimeError(
+            f"size mismatch, got input ({x.shape[0]}), mat ({x.shape[0]}x{x.shape[1]}), vec ({y.shape[0]})"
+        )
     return _mm((input, vec.unsqueeze(1))).squeeze(1)
 
 
@@ -177,7 +181,8 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
         )
     if x.shape != y.shape:
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor [{x.shape[0]}] and src [{y.shape[0]}] to have the same number of "
+            f"inconsistent tensor size, expected tensor [{x.shape[0]}] and src [{y.shape[0]}] to have the same number "
+            f"of "
             f"elements, but got {x.shape[0]} and {y.shape[0]} elements respectively"
         )
     return _dot((input, tensor))
@@ -188,9 +193,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """Product with broadcasting over leading dimensions; vectors are promoted to matrices."""
     x, y = input._spec, other._spec
     if not x.ndim or not y.ndim:
-        raise RuntimeError(
-            f"both arguments to matmul need to be at least 1D, but they are {x.ndim}D and {y.ndim}D"
-        )
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {x.ndim}D and {y.ndim}D")
     if x.ndim == 2 and y.ndim == 2:
         return mm(input, other)
     if x.ndim == 1 and y.ndim == 1:
@@ -208,7 +211,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
                 f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and {y.shape[0]}x{y.shape[1]})"
             )
         raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{prod(y.shape[:-2])}, {x.shape[-1]}] but got: "
+            f"Expected size for first two dimensions of batch2 tensor to be: [{prod(y.shape[:-2])}, {x.shape[-1]}] "
+            f"but got: "
             f"[{prod(y.shape[:-2])}, {y.shape[-2]}]."
         )
     if y.ndim == 2:
@@ -220,7 +224,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return bmm(a, c).reshape(*batch, x.shape[-2], y.shape[-1])
 
 
-# -- with addition --------------------------------------------------------------------------------------------------------------
+# -- with addition ----------------------------------------------------------------------------------------------------
 def _linear_rule(x: Spec, w: Spec, bias: Spec | None = None) -> Any:
     for other in (w, bias):
         if other is not None and other.dtype is not x.dtype:

@@ -27,7 +27,7 @@ def given(values: tuple, kind: type = int) -> tuple:
     return values
 
 
-# -- broadcasting ------------------------------------------------------------------------------------------------------
+# -- broadcasting -----------------------------------------------------------------------------------------------------
 @function(method=False)
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """Views of all tensors in their common shape."""
@@ -54,7 +54,7 @@ def broadcast_shapes(*shapes: Any) -> Any:
         ) from None
 
 
-# -- rolling and turning -----------------------------------------------------------------------------------------------
+# -- rolling and turning ----------------------------------------------------------------------------------------------
 def _roll_lower(b: Any, x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
     """Two writes a dimension: each part goes to its new place."""
     for shift, dim in zip(shifts, dims):
@@ -167,7 +167,7 @@ def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int 
     return registry["split_with_sizes"].call(input, split_sizes, dim)
 
 
-# -- at least so many dimensions ---------------------------------------------------------------------------------------
+# -- at least so many dimensions --------------------------------------------------------------------------------------
 def _atleast(name: str, promote: Any) -> Any:
     def call(*tensors: Any) -> Any:
         if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
@@ -197,7 +197,7 @@ atleast_1d, atleast_2d, atleast_3d = (
 )  # fmt: skip
 
 
-# -- stacking ----------------------------------------------------------------------------------------------------------
+# -- stacking ---------------------------------------------------------------------------------------------------------
 def _stacking(name: str, promote: Any, dim: Any, aliases: tuple[str, ...] = ()) -> Any:
     def call(tensors: Sequence[Tensor]) -> Tensor:
         if not len(tensors):
@@ -216,7 +216,7 @@ dstack = _stacking("dstack", _three, lambda items: 2)
 column_stack = _stacking("column_stack", lambda t: _one(t).unsqueeze(1) if t._spec.ndim < 2 else t, lambda items: 1)
 
 
-# -- splitting ---------------------------------------------------------------------------------------------------------
+# -- splitting --------------------------------------------------------------------------------------------------------
 @function()
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of parts: so many nearly equal ones, or cut before the given indices."""
@@ -277,7 +277,7 @@ vsplit = _splitting("vsplit", 2, lambda ndim: 0)
 dsplit = _splitting("dsplit", 3, lambda ndim: 2)
 
 
-# -- repeating ---------------------------------------------------------------------------------------------------------
+# -- repeating --------------------------------------------------------------------------------------------------------
 @function()
 def repeat_interleave(
     input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
@@ -328,7 +328,7 @@ def _counted(repeats: Tensor, output_size: int | None) -> Tensor:
     return from_array(index.astype(seen.dtype.numpy), seen.dtype, seen.device)
 
 
-# -- combinations of vectors -------------------------------------------------------------------------------------------
+# -- combinations of vectors ------------------------------------------------------------------------------------------
 @function(method=False)
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Coordinate grids of vectors; ``indexing`` "ij" (matrix) or "xy" (Cartesian)."""
@@ -411,7 +411,7 @@ def block_diag(*tensors: Any) -> Tensor:
     return cat(rows, 0)
 
 
-# -- in-place forms of views -------------------------------------------------------------------------------------------
+# -- in-place forms of views ------------------------------------------------------------------------------------------
 def _inplace_view(name: str) -> None:
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = registry[name].call(self, *args, **kwargs)
@@ -450,7 +450,7 @@ def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
     return self.reshape(tensor._spec.shape)
 
 
-# -- element by element on the host ------------------------------------------------------------------------------------
+# -- element by element on the host -----------------------------------------------------------------------------------
 def _mapped(self: Tensor, function_: Any, others: tuple[Tensor, ...], name: str) -> Tensor:
     seen = self._spec
     if self._rg:

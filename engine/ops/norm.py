@@ -21,7 +21,7 @@ from .pointwise import check_kind, compute, wide
 Shape = tuple[int, ...]
 
 
-# -- the pattern -------------------------------------------------------------------------------------------------------
+# -- the pattern ------------------------------------------------------------------------------------------------------
 # Static arguments: how x is seen (``shape``), the dimensions of that which are averaged over, the shape in which weight
 # and bias are broadcast against it, which of the two there are ("wb", "w", "b", ""), eps, and whether to centre.
 def _forward_rule(x: Spec, *args: Any) -> list:
@@ -189,7 +189,7 @@ def _check_same(name: str, x: Spec, *params: Tensor | None) -> None:
             )
 
 
-# -- layer norm, RMS norm ----------------------------------------------------------------------------------------------
+# -- layer norm, RMS norm ---------------------------------------------------------------------------------------------
 _layer_norm = _norm("native_layer_norm", "NativeLayerNormBackward0")
 _rms_norm = _norm("rms_norm", "FusedRmsNormBackward0", (1,))
 
@@ -262,7 +262,7 @@ def rms_norm(
     return _apply(_rms_norm, input, weight, None, *_rows(x, normalized), float(eps), False)[0]
 
 
-# -- group norm --------------------------------------------------------------------------------------------------------
+# -- group norm -------------------------------------------------------------------------------------------------------
 _group_norm = _norm("native_group_norm", "NativeGroupNormBackward0")
 
 
@@ -299,7 +299,7 @@ def group_norm(
     return _apply(_group_norm, input, weight, bias, shape, (2, 3), wshape, float(eps))[0]
 
 
-# -- batch norm, instance norm -----------------------------------------------------------------------------------------
+# -- batch norm, instance norm ----------------------------------------------------------------------------------------
 _batch_norm = _norm("native_batch_norm", "NativeBatchNormBackward0")
 
 

@@ -18,9 +18,9 @@ from .. import dtypes
 from ..amp.cast import autocast_call
 from ..amp.policy import POLICIES
 from ..amp.state import autocast_state
-from ..autograd.records import GradFn, edge_of, forward_trace, save_input, save_output, sequence
 from ..autograd.inplace import INFERENCE, MULTI, NO_GRAD, Before, check_inplace, note_view, rebase
 from ..autograd.mode import mode
+from ..autograd.records import GradFn, edge_of, forward_trace, save_input, save_output, sequence
 from ..autograd.variable import Tensor, make, view
 from ..dtypes import scalar_type_name
 from ..graph.log import log_of, open_logs
@@ -311,7 +311,8 @@ def _common_device(name: str, specs: tuple[Spec, ...]) -> Any:
     for s in specs:
         if s.device is not device:
             raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, {device} and {s.device}! "
+                f"Expected all tensors to be on the same device, but found at least two devices, {device} and "
+                f"{s.device}! "
                 f"(when checking arguments of {name})"
             )
     return device
@@ -440,7 +441,7 @@ class MultiViewOp:
         return views
 
 
-# -- in place ---------------------------------------------------------------------------------------------------------------
+# -- in place ---------------------------------------------------------------------------------------------------------
 def assign(x: Tensor, value: Tensor, name: str = "copy_", steal: bool = False, checked: bool = False) -> Tensor:
     """Give ``x``, in place, the value (and the record) of ``value``; returns ``x``.
 
@@ -451,9 +452,7 @@ def assign(x: Tensor, value: Tensor, name: str = "copy_", steal: bool = False, c
     if not checked:
         check_inplace(x, name, value._rg)
     if new.shape != seen.shape:
-        raise RuntimeError(
-            f"output with shape {list(seen.shape)} doesn't match the broadcast shape {list(new.shape)}"
-        )
+        raise RuntimeError(f"output with shape {list(seen.shape)} doesn't match the broadcast shape {list(new.shape)}")
     if new.dtype is not seen.dtype and not dtypes.can_cast(new.dtype, seen.dtype):
         raise RuntimeError(
             f"result type {scalar_type_name(new.dtype)} can't be cast to the desired output type "
@@ -513,7 +512,9 @@ _alias_calls: dict[Spec, Call] = {}
 def _alias_call(flat: Spec) -> Call:
     call = _alias_calls.get(flat)
     if call is None:
-        call = _alias_calls[flat] = Call("alias", lambda b, refs, scalars, call: refs[0], (flat_of(flat),), flat_of(flat))
+        call = _alias_calls[flat] = Call(
+            "alias", lambda b, refs, scalars, call: refs[0], (flat_of(flat),), flat_of(flat)
+        )
     return call
 
 
@@ -533,7 +534,7 @@ def _dense(s: Spec) -> bool:
     return True
 
 
-# -- publishing ---------------------------------------------------------------------------------------------------------------
+# -- publishing -------------------------------------------------------------------------------------------------------
 @dataclass
 class Public:
     """A published function: where it appears and sample inputs for tests.
@@ -654,7 +655,8 @@ def out_of(call: Callable[..., Any]) -> Callable[..., Any]:
         outs = out if isinstance(out, (tuple, list)) else (out,)
         if mode.grad and any(isinstance(a, Tensor) and a._rg for a in (*args, *kwargs.values(), *outs)):
             raise RuntimeError(
-                f"{call.__name__}(): functions with out=... arguments don't support automatic differentiation, but one of "
+                f"{call.__name__}(): functions with out=... arguments don't support automatic differentiation, but "
+                f"one of "
                 f"the arguments requires grad."
             )
         result = call(*args, **kwargs)
@@ -682,7 +684,9 @@ def write_out(target: Tensor, value: Tensor) -> None:
 
 
 RESIZE: Any = None  # set by ops.creation: resize_ as a tensor op
-MIX: Callable[[Sequence[Tensor]], Sequence[Tensor]] = list  # set by ops.pointwise: operands of several devices brought together
+MIX: Callable[[Sequence[Tensor]], Sequence[Tensor]] = (
+    list  # set by ops.pointwise: operands of several devices brought together
+)
 
 
 def fresh_node(call: Call, inputs: tuple[Node, ...], scalars: tuple, device: Any) -> Node:
@@ -690,4 +694,16 @@ def fresh_node(call: Call, inputs: tuple[Node, ...], scalars: tuple, device: Any
     return (device.graph or log_of(device)).add(call, inputs, scalars)
 
 
-__all__ = ["MultiViewOp", "Op", "Out", "Public", "ViewOp", "assign", "check_inplace", "function", "registry", "store", "view"]
+__all__ = [
+    "MultiViewOp",
+    "Op",
+    "Out",
+    "Public",
+    "ViewOp",
+    "assign",
+    "check_inplace",
+    "function",
+    "registry",
+    "store",
+    "view",
+]

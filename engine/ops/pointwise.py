@@ -15,7 +15,7 @@ from ..autograd.variable import Tensor
 from ..device import device as Device
 from ..graph.ir import Ref
 from ..graph.log import log_of
-from ..graph.node import Node, Storage
+from ..graph.node import Storage
 from ..graph.spec import Spec, spec
 from . import op as op_module
 from .op import Op, dense_strides, function, memory_order, scalar_type_name
@@ -172,8 +172,14 @@ def unary(
 
 def check_kind(name: str, dtype: dtypes.dtype, allow: str) -> None:
     """Raise where an op is not defined for a dtype."""
-    kind = "b" if dtype is dtypes.bool else "c" if dtype.is_complex else "f" if dtype.is_floating_point else (
-        "i" if dtype.is_signed else "u"
+    kind = (
+        "b"
+        if dtype is dtypes.bool
+        else "c"
+        if dtype.is_complex
+        else "f"
+        if dtype.is_floating_point
+        else ("i" if dtype.is_signed else "u")
     )
     if kind not in allow:
         raise NotImplementedError(f'"{name}" not implemented for {scalar_type_name(dtype)!r}')

@@ -18,7 +18,7 @@ from .pointwise import check_kind
 Sizes = tuple[int, ...]
 
 
-# -- ops ---------------------------------------------------------------------------------------------------------------
+# -- ops --------------------------------------------------------------------------------------------------------------
 # Static argument: a PoolProblem with planes 0, which tells kernel, stride and so on and the spatial input size.
 def _with_planes(shape: Sequence[int], p: library.PoolProblem) -> library.PoolProblem:
     return library.PoolProblem(
@@ -125,7 +125,7 @@ _avg_back = Op(
 _avg = _avg_ops("avg_pool", "AvgPoolBackward0")
 
 
-# -- arguments ---------------------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 _WORDS = {1: "one int", 2: "two ints", 3: "three ints"}
 
 
@@ -218,7 +218,7 @@ def _adaptive(name: str, x: Spec, n: int, output_size: Any) -> library.PoolProbl
     return library.PoolProblem(0, sizes, adaptive_out=out)
 
 
-# -- public ------------------------------------------------------------------------------------------------------------
+# -- public -----------------------------------------------------------------------------------------------------------
 def _publish_max(n: int) -> None:
     name = f"max_pool{n}d"
     op = _max_ops(f"{name}_with_indices", f"MaxPool{n}DWithIndicesBackward0")

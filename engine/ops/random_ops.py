@@ -74,7 +74,7 @@ def _only_float(name: str, x: Tensor) -> None:
     check_kind(name, x._spec.dtype, "f")
 
 
-# -- in place ----------------------------------------------------------------------------------------------------------
+# -- in place ---------------------------------------------------------------------------------------------------------
 @function(torch=False)
 def uniform_(self: Tensor, *bounds: Any, generator: Any = None, **named: Any) -> Tensor:
     """Uniform numbers in [from, to) (``from=0, to=1``), in place."""
@@ -174,7 +174,7 @@ def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
     return _fill(self, _geometric, (1 / math.log1p(-p),), generator, "geometric_")
 
 
-# -- bernoulli ---------------------------------------------------------------------------------------------------------
+# -- bernoulli --------------------------------------------------------------------------------------------------------
 def _probability(p: float) -> float:
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
@@ -207,7 +207,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Any = None) -
     return cast(_chance(input, generator), seen.dtype)
 
 
-# -- normal ------------------------------------------------------------------------------------------------------------
+# -- normal -----------------------------------------------------------------------------------------------------------
 @function(method=False, out=True)
 def normal(
     mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, layout: Any = None,
@@ -229,7 +229,7 @@ def normal(
     return z * std + mean
 
 
-# -- choosing by weight ------------------------------------------------------------------------------------------------
+# -- choosing by weight -----------------------------------------------------------------------------------------------
 @function(out=True)
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
     """(..., num_samples) indices drawn with the probabilities (weights) of each row of a vector or matrix.
@@ -279,7 +279,7 @@ def _with_replacement(p: Tensor, count: int, generator: Any) -> Tensor:
     return REGISTRY["searchsorted"].call(steps, u, right=True).minimum(last)
 
 
-# -- on the host -------------------------------------------------------------------------------------------------------
+# -- on the host ------------------------------------------------------------------------------------------------------
 def host_generator(generator: Any, count: int) -> np.random.Generator:
     """A NumPy generator that continues the stream of ``generator`` (for distributions that reject samples)."""
     seed, offset = (generator or random.default_generator).take(2 * count)

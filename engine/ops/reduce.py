@@ -16,7 +16,9 @@ from .op import Op, function
 from .pointwise import check_kind, compute, float_of, wide
 from .views import wrap_dim
 
-_EMPTY_DIM = "Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+_EMPTY_DIM = (
+    "Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+)
 
 
 def dims_of(dim: Any, ndim: int) -> tuple[int, ...]:
@@ -48,7 +50,7 @@ def restore(g: Tensor, x: Spec, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     return g.reshape(tuple(1 if d in dims else n for d, n in enumerate(x.shape)))
 
 
-# -- sum, mean, prod ------------------------------------------------------------------------------------------------------------
+# -- sum, mean, prod --------------------------------------------------------------------------------------------------
 def _sum_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
     return b.sum(x.cast(wide(dtype)), dims, keepdim).cast(dtype)
 
@@ -80,12 +82,14 @@ def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
     lead = len(have) - len(shape)
     if lead < 0:
         return x.expand(*shape)
-    dims = tuple(range(lead)) + tuple(
-        d for d in range(lead, len(have)) if shape[d - lead] == 1 and have[d] != 1
-    )
+    dims = tuple(range(lead)) + tuple(d for d in range(lead, len(have)) if shape[d - lead] == 1 and have[d] != 1)
     out = _sum((x,), (dims, True, x._spec.dtype)) if dims else x
     if out._spec.shape != tuple(shape):
-        out = out.reshape(tuple(shape)) if prod(shape) == out._spec.numel else out.reshape(out._spec.shape[lead:]).expand(*shape)
+        out = (
+            out.reshape(tuple(shape))
+            if prod(shape) == out._spec.numel
+            else out.reshape(out._spec.shape[lead:]).expand(*shape)
+        )
     return out
 
 
@@ -160,7 +164,7 @@ def _prod_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype)
 def _prod_grad(ctx: Any, g: Tensor) -> tuple:
     """g times the product of the others: exclusive products from both ends, exact also where elements are zero."""
     x = ctx.inputs[0]
-    (dims, keepdim, dtype), seen = ctx.static, ctx.specs[0]
+    (dims, keepdim, _), seen = ctx.static, ctx.specs[0]
     if not seen.ndim:
         return (g,)
     g = restore(g, seen, dims, keepdim)
@@ -192,14 +196,12 @@ def product(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
     return _prod((input,), (dims_of(dim, seen.ndim), keepdim, _accumulated(seen, dtype)))
 
 
-# -- extremes -------------------------------------------------------------------------------------------------------------------
+# -- extremes ---------------------------------------------------------------------------------------------------------
 def _need_elements(name: str, x: Spec, dims: tuple[int, ...], given: bool = True) -> None:
     for d in dims:
         if x.ndim and x.shape[d] == 0:
             if not given:
-                raise RuntimeError(
-                    f"{name}(): {_EMPTY_DIM}" if name in ("max", "min") else f"{name}(): {_EMPTY_DIM}"
-                )
+                raise RuntimeError(f"{name}(): {_EMPTY_DIM}" if name in ("max", "min") else f"{name}(): {_EMPTY_DIM}")
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
 
 
@@ -269,7 +271,9 @@ def _arg_op(name: str, fn: str) -> Op:
         best, index = arg_lower(b, x, fn, dim, keepdim)
         return [best.cast(x.dtype), index]
 
-    return Op(name, rule, lower, _pick_grad, saves_out=(1,), grad_name=f"{fn.capitalize()}Backward0", differentiable=(0,))
+    return Op(
+        name, rule, lower, _pick_grad, saves_out=(1,), grad_name=f"{fn.capitalize()}Backward0", differentiable=(0,)
+    )
 
 
 def _pick_grad(ctx: Any, g: Tensor, _: Any = None) -> tuple:
@@ -361,14 +365,16 @@ def _argext(name: str, fn: str) -> Any:
         return op((input,), (d, keepdim))
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"Index of the {fn} element along ``dim`` (of the flattened tensor by default); the first one on ties."
+    call.__doc__ = (
+        f"Index of the {fn} element along ``dim`` (of the flattened tensor by default); the first one on ties."
+    )
     return function(out=True)(call)
 
 
 argmax, argmin = _argext("argmax", "max"), _argext("argmin", "min")
 
 
-# -- truth ----------------------------------------------------------------------------------------------------------------------
+# -- truth ------------------------------------------------------------------------------------------------------------
 def _truth(name: str, fn: str) -> Any:
     def rule(x: Spec, dims: tuple, keepdim: bool) -> Any:
         return reduced_shape(x, dims, keepdim), dtypes.uint8 if x.dtype is dtypes.uint8 else dtypes.bool
@@ -390,7 +396,7 @@ def _truth(name: str, fn: str) -> Any:
 any_, all_ = _truth("any", "max"), _truth("all", "min")
 
 
-# -- variance -------------------------------------------------------------------------------------------------------------------
+# -- variance ---------------------------------------------------------------------------------------------------------
 def _var_lower(b: Any, x: Any, correction: float, dims: tuple, keepdim: bool, root: bool) -> Any:
     v = compute(x)
     count = prod(x.shape[d] for d in dims)
@@ -448,7 +454,9 @@ var, std = _spread("var", False), _spread("std", True)
 
 
 @function(method=False)
-def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> tuple:
+def var_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> tuple:
     """(variance, mean) along ``dim``."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -456,14 +464,16 @@ def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
 
 
 @function(method=False)
-def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> tuple:
+def std_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> tuple:
     """(standard deviation, mean) along ``dim``."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
-# -- softmax family -------------------------------------------------------------------------------------------------------------
+# -- softmax family ---------------------------------------------------------------------------------------------------
 def _softmax_lower(b: Any, x: Any, dim: int, dtype: dtypes.dtype) -> Any:
     x = x.cast(wide(dtype))
     if not x.ndim:
@@ -560,7 +570,9 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """log(softmax(x)) along ``dim``."""
     seen = input._spec
-    return _log_softmax((input,), (wrap_dim(dim, seen.ndim), _float_dtype(seen, dtype, "log_softmax_lastdim_kernel_impl")))
+    return _log_softmax(
+        (input,), (wrap_dim(dim, seen.ndim), _float_dtype(seen, dtype, "log_softmax_lastdim_kernel_impl"))
+    )
 
 
 def _lse_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:

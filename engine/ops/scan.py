@@ -90,7 +90,7 @@ def _lines(caps: Any, count: int, n: int) -> tuple[int, int]:
     return -(-count // -(-count // groups)), -(-count // groups)
 
 
-# -- cumsum, cumprod ---------------------------------------------------------------------------------------------------
+# -- cumsum, cumprod --------------------------------------------------------------------------------------------------
 def _result_dtype(x: Spec, dtype: Any) -> dtypes.dtype:
     return dtype or (x.dtype if x.floating else dtypes.int64)
 
@@ -193,7 +193,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     return _cumprod((input,), (wrap_dim(dim, seen.ndim), _result_dtype(seen, dtype)))
 
 
-# -- logcumsumexp ------------------------------------------------------------------------------------------------------
+# -- logcumsumexp -----------------------------------------------------------------------------------------------------
 def _lcse_lower(b: Any, x: Any, dim: int) -> Any:
     return scan(b, x.cast(wide(x.dtype)), dim, "logsumexp").cast(x.dtype)
 
@@ -226,7 +226,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     return _logcumsumexp((input,), (wrap_dim(dim, input._spec.ndim),))
 
 
-# -- cummax, cummin ----------------------------------------------------------------------------------------------------
+# -- cummax, cummin ---------------------------------------------------------------------------------------------------
 _BETTER = {"max": ">=", "min": "<="}
 
 
@@ -288,7 +288,7 @@ def _cumulative(name: str, how: str) -> Any:
 cummax, cummin = _cumulative("cummax", "max"), _cumulative("cummin", "min")
 
 
-# -- differences and integrals -----------------------------------------------------------------------------------------
+# -- differences and integrals ----------------------------------------------------------------------------------------
 @function(out=True)
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None

@@ -30,7 +30,7 @@ def _need_index(name: str, index: Tensor) -> None:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
 
 
-# -- flat positions ----------------------------------------------------------------------------------------------------
+# -- flat positions ---------------------------------------------------------------------------------------------------
 @function(out=True)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements at flat (row-major) positions; the result has the index's shape."""
@@ -85,7 +85,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return input.expand(*left).gather(d, indices.expand(*right))
 
 
-# -- along a dimension -------------------------------------------------------------------------------------------------
+# -- along a dimension ------------------------------------------------------------------------------------------------
 def _along(x: Tensor, dim: int, index: Tensor, source: Tensor, how: str) -> Tensor:
     """``source``'s slices combined into the slices of ``x`` that a vector names."""
     ndim = x._spec.ndim
@@ -184,7 +184,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return where(mask, source.reshape(-1)[place].reshape(shape), input)
 
 
-# -- reducing scatters -------------------------------------------------------------------------------------------------
+# -- reducing scatters ------------------------------------------------------------------------------------------------
 _HOW = {"sum": "add", "mean": "add", "prod": "mul", "amax": "max", "amin": "min"}
 
 

@@ -30,7 +30,7 @@ def _host(t: Tensor) -> np.ndarray:
     return (t.float() if t._spec.dtype is dtypes.bfloat16 else t).numpy()
 
 
-# -- nonzero -----------------------------------------------------------------------------------------------------------
+# -- nonzero ----------------------------------------------------------------------------------------------------------
 @function(out=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """(n, ndim) indices of the nonzero elements in row-major order; with ``as_tuple`` one vector a dimension."""
@@ -71,7 +71,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return input.expand(*shape)[mask.expand(*shape)]
 
 
-# -- sorted sequences --------------------------------------------------------------------------------------------------
+# -- sorted sequences -------------------------------------------------------------------------------------------------
 def _search_rule(seq: Spec, values: Spec, sorter: Spec, right: bool, dtype: dtypes.dtype, sort: bool) -> Any:
     return tuple(values.shape), dtype
 
@@ -177,7 +177,7 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
-# -- membership --------------------------------------------------------------------------------------------------------
+# -- membership -------------------------------------------------------------------------------------------------------
 @function(method=False, out=True)
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is among ``test_elements`` (or, with ``invert``, is not)."""
@@ -201,7 +201,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     return ~hit if invert else hit
 
 
-# -- counts ------------------------------------------------------------------------------------------------------------
+# -- counts -----------------------------------------------------------------------------------------------------------
 @function()
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often (or with what total weight) each non-negative integer occurs."""

@@ -76,7 +76,7 @@ def masked_select_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return where(condition, self, other)
 
 
-# -- clamp --------------------------------------------------------------------------------------------------------------------
+# -- clamp ------------------------------------------------------------------------------------------------------------
 def _clamp_rule(x: Spec, low: str, high: str) -> Spec:
     dtype = _promoted((x,), tuple(k for k in (low, high) if k))
     check_kind("clamp", dtype, "iuf")
@@ -186,7 +186,7 @@ def _tensor_bound(x: Tensor, bound: Tensor, lower: bool) -> Tensor:
     return _bound((x, bound), (lower,))
 
 
-# -- masked_fill ----------------------------------------------------------------------------------------------------------------
+# -- masked_fill ------------------------------------------------------------------------------------------------------
 def _fill_rule(x: Spec, mask: Spec) -> Spec:
     if mask.dtype is not dtypes.bool:
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
@@ -209,7 +209,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value._spec.ndim:
             raise RuntimeError(
-                f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} dimension(s)."
+                f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value._spec.ndim} "
+                f"dimension(s)."
             )
         return _where((mask, value.to(input._spec.dtype), input))
     if not input._spec.floating and isinstance(value, float) and value != int(value):

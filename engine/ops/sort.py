@@ -27,7 +27,7 @@ _MERGE_ROW = 192  # rows up to this length are sorted by merging
 _MANY = 4096  # elements of a row from which several work-items share it
 
 
-# -- kernels -----------------------------------------------------------------------------------------------------------
+# -- kernels ----------------------------------------------------------------------------------------------------------
 def _key(dtype: dtypes.dtype) -> tuple[str, str, int]:
     """Key type, key of a value ``x``, and how many of its bits matter."""
     name = dtype.name
@@ -190,7 +190,7 @@ def msort(input: Tensor) -> Tensor:
     return sort(input, 0)[0]
 
 
-# -- topk, kthvalue ----------------------------------------------------------------------------------------------------
+# -- topk, kthvalue ---------------------------------------------------------------------------------------------------
 def _topk_lower(b: Any, x: Any, dim: int, k: int, largest: bool, ordered: bool) -> list:
     if not x.ndim:
         return [x, b.const(0, dtypes.int64).contiguous()]
@@ -349,7 +349,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     return ModeResult(out, index) if keepdim else ModeResult(out.squeeze(d), index.squeeze(d))
 
 
-# -- quantiles ---------------------------------------------------------------------------------------------------------
+# -- quantiles --------------------------------------------------------------------------------------------------------
 _INTERPOLATION = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
@@ -416,7 +416,7 @@ def _quantile_of(input: Tensor, q: Tensor, dim: Any, keepdim: bool, how: str, sk
 quantile, nanquantile = _quantile("quantile", False), _quantile("nanquantile", True)
 
 
-# -- distinct elements -------------------------------------------------------------------------------------------------
+# -- distinct elements ------------------------------------------------------------------------------------------------
 def _host(t: Tensor) -> np.ndarray:
     t = t.detach().cpu()
     return (t.float() if t._spec.dtype is dtypes.bfloat16 else t).numpy()

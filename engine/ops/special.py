@@ -41,7 +41,7 @@ def _alias(name: str, call: Any) -> None:
     function(name, torch=False, method=False, special=True, out=True, gradcheck=False)(renamed)
 
 
-# -- gamma functions ---------------------------------------------------------------------------------------------------
+# -- gamma functions --------------------------------------------------------------------------------------------------
 lgamma = _fn("lgamma", lambda g, x, out: g * digamma(x))
 digamma = _fn("digamma", lambda g, x, out: g * polygamma(1, x), special=True)
 _alias("gammaln", lgamma)
@@ -142,7 +142,7 @@ zeta = binary(
     grad_name="SpecialZetaBackward0",
 )  # fmt: skip
 
-# -- error functions and the normal distribution -----------------------------------------------------------------------
+# -- error functions and the normal distribution ----------------------------------------------------------------------
 erfinv = _fn("erfinv", lambda g, x, out: g * ((out * out).exp() * (_ROOT_PI / 2)), saves_out=True, special=True)
 erfcx = _only("erfcx", lambda g, x, out: g * (x * out * 2 - 2 / _ROOT_PI), saves_out=True)
 ndtri = _only("ndtri", lambda g, x, out: g * ((out * out * 0.5).exp() * math.sqrt(2 * math.pi)), saves_out=True)
@@ -176,7 +176,7 @@ xlog1py = binary(
 )  # fmt: skip
 
 
-# -- Bessel and Airy functions -----------------------------------------------------------------------------------------
+# -- Bessel and Airy functions ----------------------------------------------------------------------------------------
 def _at_zero(x: Tensor, value: Tensor) -> Tensor:
     """``value`` with the limit 1/2 where x is 0."""
     return value.masked_fill(x == 0, 0.5)
@@ -197,7 +197,7 @@ for _name in (
     _only(_name)
 
 
-# -- orthogonal polynomials: p_n(x), n truncated to an integer, 0 for negative n ---------------------------------------
+# -- orthogonal polynomials: p_n(x), n truncated to an integer, 0 for negative n --------------------------------------
 def _polynomial(name: str, shifted: bool = False) -> None:
     recurrence = name.removeprefix("shifted_")
 

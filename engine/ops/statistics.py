@@ -12,7 +12,7 @@ from .op import Op, function
 from .pointwise import check_kind, compute
 from .reduce import dims_of, named, reduced_shape, restore
 
-# -- counts ------------------------------------------------------------------------------------------------------------
+# -- counts -----------------------------------------------------------------------------------------------------------
 _count = Op(
     "count_nonzero",
     lambda x, dims: (reduced_shape(x, dims, False), dtypes.int64),
@@ -26,7 +26,7 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     return _count((input,), (dims_of(dim, input._spec.ndim),))
 
 
-# -- without NaN -------------------------------------------------------------------------------------------------------
+# -- without NaN ------------------------------------------------------------------------------------------------------
 @function(out=True)
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Sum that takes NaN as zero."""
@@ -55,7 +55,7 @@ def _scalar_name(dtype: dtypes.dtype) -> str:
     )
 
 
-# -- both extremes -----------------------------------------------------------------------------------------------------
+# -- both extremes ----------------------------------------------------------------------------------------------------
 def _aminmax_rule(x: Spec, dims: tuple, keepdim: bool) -> list:
     check_kind("aminmax_cpu", x.dtype, "biuf")
     return [(reduced_shape(x, dims, keepdim), x.dtype)] * 2
@@ -102,7 +102,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return AminmaxResult(low, high)
 
 
-# -- covariance --------------------------------------------------------------------------------------------------------
+# -- covariance -------------------------------------------------------------------------------------------------------
 @function()
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None

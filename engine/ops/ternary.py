@@ -17,7 +17,7 @@ def _promoted(*specs: Spec) -> dtypes.dtype:
     )
 
 
-# -- lerp --------------------------------------------------------------------------------------------------------------
+# -- lerp -------------------------------------------------------------------------------------------------------------
 def _lerp_rule(x: Spec, end: Spec, weight: Spec | None = None) -> Spec:
     check_kind("lerp_kernel_scalar" if weight is None else "lerp_kernel_tensor", x.dtype, "fc")
     for what, s in (("end", end), ("weight", weight)):
@@ -65,7 +65,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     return _lerp((input, end), (), (weight,))
 
 
-# -- addcmul, addcdiv --------------------------------------------------------------------------------------------------
+# -- addcmul, addcdiv -------------------------------------------------------------------------------------------------
 def _scale_dtype(*specs: Spec) -> tuple:
     dtype = wide(_promoted(*specs))
     return (dtypes.int64 if dtype is dtypes.bool else dtype,)

@@ -15,7 +15,7 @@ from .op import Op, check_inplace, function, put
 from .views import wrap_dim
 
 
-# -- tril, triu --------------------------------------------------------------------------------------------------------
+# -- tril, triu -------------------------------------------------------------------------------------------------------
 def _part(name: str, keep: Any) -> Any:
     def rule(x: Spec, diagonal: int) -> Any:
         if x.ndim < 2:
@@ -60,7 +60,7 @@ tril_indices = _indices("tril_indices", lambda n, k, m: np.tril_indices(n, k, m)
 triu_indices = _indices("triu_indices", lambda n, k, m: np.triu_indices(n, k, m))
 
 
-# -- diagonals ---------------------------------------------------------------------------------------------------------
+# -- diagonals --------------------------------------------------------------------------------------------------------
 @function()
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices whose diagonal is the last dimension, zero elsewhere."""
@@ -104,7 +104,7 @@ def trace(input: Tensor) -> Tensor:
     return input.diagonal().sum()
 
 
-# -- copies with a part replaced ---------------------------------------------------------------------------------------
+# -- copies with a part replaced --------------------------------------------------------------------------------------
 def _replaced(input: Tensor, src: Tensor, part: Any, name: str) -> Tensor:
     out = input.clone()
     place = part(out)

@@ -14,7 +14,7 @@ from ..graph.view import View, reshape_strides, row_major
 from .op import Op, ViewOp, function
 
 
-# -- arguments ----------------------------------------------------------------------------------------------------------------
+# -- arguments --------------------------------------------------------------------------------------------------------
 def wrap_dim(dim: Any, ndim: int) -> int:
     """Non-negative dimension. Raises IndexError as torch (0-dim tensors accept -1 and 0)."""
     span = ndim or 1
@@ -35,7 +35,9 @@ def sizes_of(args: tuple, name: str = "view") -> tuple[int, ...]:
             elif hasattr(a, "__index__") and not isinstance(a, Tensor):
                 a = a.__index__()
             else:
-                raise TypeError(f"{name}(): argument 'size' must be tuple of ints, but found element of type {type(a).__name__}")
+                raise TypeError(
+                    f"{name}(): argument 'size' must be tuple of ints, but found element of type {type(a).__name__}"
+                )
         out.append(a)
     return tuple(out)
 
@@ -51,7 +53,8 @@ def infer_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     known = prod(s for s in shape if s != -1)
     if known == 0 and numel == 0:
         raise RuntimeError(
-            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 can be "
+            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 "
+            f"can be "
             f"any value and is ambiguous"
         )
     if known <= 0 or numel % known:
@@ -59,7 +62,7 @@ def infer_shape(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     return tuple(numel // known if s == -1 else s for s in shape)
 
 
-# -- reshaping ----------------------------------------------------------------------------------------------------------------
+# -- reshaping --------------------------------------------------------------------------------------------------------
 def _view_strides(x: Spec, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     if x.numel == 0 or x.contiguous:
         return row_major(shape)
@@ -105,12 +108,12 @@ def _dtype_rule(x: Spec, dtype: dtypes.dtype) -> Spec:
     nbytes = x.shape[-1] * from_size
     if nbytes % to_size:
         raise RuntimeError(
-            f"self.size(-1) must be divisible by {to_size // from_size} to view {x.dtype} as {dtype} (different element "
+            f"self.size(-1) must be divisible by {to_size // from_size} to view {x.dtype} as {dtype} (different "
+            f"element "
             f"sizes), but got {x.shape[-1]}"
         )
     strides = tuple(s * from_size // to_size for s in x.stride[:-1]) + (1,)
     return spec(dtype, x.device, (*x.shape[:-1], nbytes // to_size), strides, x.offset * from_size // to_size)
-
 
 
 _bits = ViewOp("view_dtype", _dtype_rule, lambda ctx, g: (None,))
@@ -180,13 +183,14 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
         inner = infer_shape(tuple(sizes), shape[d])
     except RuntimeError:
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({shape[d]}) in the input "
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({shape[d]}) in the "
+            f"input "
             f"tensor"
         ) from None
     return view(input, (*shape[:d], *inner, *shape[d + 1 :]))
 
 
-# -- order of dimensions ------------------------------------------------------------------------------------------------------
+# -- order of dimensions ----------------------------------------------------------------------------------------------
 def _permute_rule(x: Spec, dims: tuple[int, ...]) -> Spec:
     return x.like(tuple(x.shape[d] for d in dims), tuple(x.stride[d] for d in dims), x.offset)
 
@@ -210,7 +214,8 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     given = sizes_of(order if dims is None else (dims,), "permute")
     if len(given) != ndim:
         raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            f"ordering "
             f"of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(given)}"
         )
     order = tuple(wrap_dim(d, ndim) for d in given)
@@ -247,7 +252,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     dst = (destination,) if isinstance(destination, int) else tuple(destination)
     if len(src) != len(dst):
         raise RuntimeError(
-            f"movedim: Invalid source or destination dims: source ({list(src)} dims) should contain the same number of dims "
+            f"movedim: Invalid source or destination dims: source ({list(src)} dims) should contain the same number "
+            f"of dims "
             f"as destination ({list(dst)} dims)"
         )
     src, dst = [wrap_dim(d, ndim) for d in src], [wrap_dim(d, ndim) for d in dst]
@@ -268,7 +274,7 @@ def adjoint(input: Tensor) -> Tensor:
     return out.conj() if input._spec.dtype.is_complex else out
 
 
-# -- size-1 dimensions --------------------------------------------------------------------------------------------------------
+# -- size-1 dimensions ------------------------------------------------------------------------------------------------
 _unsqueeze = ViewOp(
     "unsqueeze",
     lambda x, d: x.like(
@@ -310,12 +316,13 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return _squeeze(input, (tuple(d for d in dims if seen.ndim and seen.shape[d] == 1),))
 
 
-# -- broadcasting -------------------------------------------------------------------------------------------------------------
+# -- broadcasting -----------------------------------------------------------------------------------------------------
 def _expand_rule(x: Spec, shape: tuple[int, ...]) -> Spec:
     lead = len(shape) - x.ndim
     if lead < 0:
         raise RuntimeError(
-            f"expand({x.dtype}{{{list(x.shape)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be "
+            f"expand({x.dtype}{{{list(x.shape)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) "
+            f"must be "
             f"greater or equal to the number of dimensions in the tensor ({x.ndim})"
         )
     sizes, strides = [], []
@@ -332,7 +339,8 @@ def _expand_rule(x: Spec, shape: tuple[int, ...]) -> Spec:
         want = have if want == -1 else want
         if have != want and have != 1:
             raise RuntimeError(
-                f"The expanded size of the tensor ({want}) must match the existing size ({have}) at non-singleton dimension "
+                f"The expanded size of the tensor ({want}) must match the existing size ({have}) at non-singleton "
+                f"dimension "
                 f"{i}.  Target sizes: {list(shape)}.  Tensor sizes: {list(x.shape)}"
             )
         sizes.append(want)
@@ -361,7 +369,7 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     return _expand(input, (sizes_of((size,), "broadcast_to"),))
 
 
-# -- parts --------------------------------------------------------------------------------------------------------------------
+# -- parts ------------------------------------------------------------------------------------------------------------
 def _slice_rule(x: Spec, dim: int, start: int, stop: int, step: int) -> Spec:
     length = max(0, -(-(stop - start) // step))
     shape = (*x.shape[:dim], length, *x.shape[dim + 1 :])
@@ -543,13 +551,14 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     if out.numel and out.reach() > held:
         raise RuntimeError(
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and itemsize "
-            f"{out.dtype.itemsize} requiring a storage size of {out.reach() * out.dtype.itemsize} are out of bounds for "
+            f"{out.dtype.itemsize} requiring a storage size of {out.reach() * out.dtype.itemsize} are out of bounds "
+            f"for "
             f"storage of size {held * out.dtype.itemsize}"
         )
     return _as_strided(input, (tuple(size), tuple(stride), offset))
 
 
-# -- gradients by geometry ------------------------------------------------------------------------------------------------------
+# -- gradients by geometry --------------------------------------------------------------------------------------------
 def _span(base: Spec, seen: Spec) -> tuple[int, int]:
     """First element and length (of the base's dtype) of the part of a storage that a view spans, in whole elements of
     either dtype."""

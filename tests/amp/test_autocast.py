@@ -6,9 +6,9 @@ import pytest
 
 import engine
 from engine.amp import legacy
-from engine.amp.regions import has_device
 from engine.amp.cast import autocast_call, cached_cast
 from engine.amp.policy import POLICIES, Policy
+from engine.amp.regions import has_device
 from engine.amp.state import autocast_state, get_autocast_dtype, is_autocast_enabled, set_autocast_dtype
 
 

@@ -28,7 +28,9 @@ def random_key(rng: np.random.Generator, shape: tuple[int, ...]) -> list[Any]:
             key.append(("int", int(rng.integers(-n, n))))
         elif kind in (1, 2):
             a, b = sorted(int(v) for v in rng.integers(-n, n + 1, 2))
-            key.append(("slice", a if rng.random() < 0.7 else None, b if rng.random() < 0.7 else None, int(rng.integers(1, 3))))
+            key.append(
+                ("slice", a if rng.random() < 0.7 else None, b if rng.random() < 0.7 else None, int(rng.integers(1, 3)))
+            )
         elif kind == 3:
             key.append(("none",))
             continue

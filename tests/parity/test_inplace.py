@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from both import agree, outcome, torch
 
 PROGRAMS: dict[str, Any] = {}

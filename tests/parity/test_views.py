@@ -71,8 +71,8 @@ VIEWS = {
     "channels last": lambda t, x: x[None].to(memory_format=t.channels_last),
     "channels last op": lambda t, x: x[None].to(memory_format=t.channels_last).relu() * 2,
     "channels last with row major": lambda t, x: x[None].to(memory_format=t.channels_last) + x[None],
-    "channels last flag": lambda t, x: x[None].contiguous(memory_format=t.channels_last).is_contiguous(
-        memory_format=t.channels_last
+    "channels last flag": lambda t, x: (
+        x[None].contiguous(memory_format=t.channels_last).is_contiguous(memory_format=t.channels_last)
     ),
     "channels last clone": lambda t, x: x[None].contiguous(memory_format=t.channels_last).clone(),
     "set_": lambda t, x: t.empty(0).set_(x[0]),
@@ -104,8 +104,19 @@ FLAGS = {
     "offset": lambda t, x: (x[1].storage_offset(), x[1, 1:].storage_offset(), x[:0].storage_offset()),
     "base": lambda t, x: (x[0]._base is x, x[0][0]._base is x, x._base is None, x.detach()._base is None),
     "is_view": lambda t, x: (x[0]._is_view(), x._is_view(), x.detach()._is_view()),
-    "contiguous": lambda t, x: (x[0].is_contiguous(), x.T.is_contiguous(), x[:, :1].is_contiguous(), x[:0].is_contiguous()),
-    "version": lambda t, x: (x._version, x.add_(1)._version, x[0].mul_(2)._version, x._version, x.detach().zero_()._version),
+    "contiguous": lambda t, x: (
+        x[0].is_contiguous(),
+        x.T.is_contiguous(),
+        x[:, :1].is_contiguous(),
+        x[:0].is_contiguous(),
+    ),
+    "version": lambda t, x: (
+        x._version,
+        x.add_(1)._version,
+        x[0].mul_(2)._version,
+        x._version,
+        x.detach().zero_()._version,
+    ),
     "shared version": lambda t, x: (x.view(-1).add_(1), x._version)[1],
     "same storage": lambda t, x: x[0].untyped_storage() == x.untyped_storage(),
     "data_ptr": lambda t, x: x[1].data_ptr() - x.data_ptr(),

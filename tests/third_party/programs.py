@@ -72,7 +72,7 @@ def trained(make: Callable[[Any], Any], steps: int = 5) -> list[Any]:
     return [torch.stack(losses), *[p.detach() for p in model.parameters()]]
 
 
-# -- einops and layers -------------------------------------------------------------------------------------------------
+# -- einops and layers ------------------------------------------------------------------------------------------------
 @program("einops")
 def einops() -> list[Any]:
     """rearrange, reduce, repeat, einsum, layers in a Sequential with gradients."""
@@ -159,7 +159,7 @@ def siren_pytorch() -> list[Any]:
     return [torch.stack(losses), net(x)]
 
 
-# -- transformers ------------------------------------------------------------------------------------------------------
+# -- transformers -----------------------------------------------------------------------------------------------------
 @program("x_transformers")
 def x_transformers() -> list[Any]:
     """A decoder with rotary positions and its loss; an encoder with a mask."""
@@ -280,7 +280,7 @@ def hyper_connections() -> list[Any]:
     return [out, *gradients(block)]
 
 
-# -- optimizers --------------------------------------------------------------------------------------------------------
+# -- optimizers -------------------------------------------------------------------------------------------------------
 @program("lion_pytorch")
 def lion_pytorch() -> list[Any]:
     """Lion."""
@@ -381,7 +381,7 @@ def ema_pytorch() -> list[Any]:
     return [ema(x), net(x), *list(ema.ema_model.parameters())]
 
 
-# -- losses and measures -----------------------------------------------------------------------------------------------
+# -- losses and measures ----------------------------------------------------------------------------------------------
 @program("pytorch_msssim")
 def pytorch_msssim() -> list[Any]:
     """Structural similarity and its gradient."""
@@ -442,7 +442,7 @@ def torchmetrics() -> list[Any]:
     return [*[found[k] for k in sorted(found)], *regression]
 
 
-# -- tools -------------------------------------------------------------------------------------------------------------
+# -- tools ------------------------------------------------------------------------------------------------------------
 def _small_cnn() -> Any:
     from torch import nn
 

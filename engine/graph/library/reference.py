@@ -14,7 +14,9 @@ _SCANS = {"sum": np.add, "prod": np.multiply, "logsumexp": np.logaddexp}
 
 
 def scatter_rows(width: int, how: str) -> Callable[..., np.ndarray]:
-    """``base``, seen as rows of ``width``, with rows of ``src`` combined in order into the rows that ``index`` names."""
+    """``base``, seen as rows of ``width``, with rows of ``src`` combined in order into the rows that ``index``
+    names.
+    """
 
     def run(base: np.ndarray, index: np.ndarray, src: np.ndarray) -> np.ndarray:
         out = base.reshape(-1, width).copy()
