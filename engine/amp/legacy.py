@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..dtypes import bfloat16, float16
-from .regions import autocast, custom_bwd, custom_fwd
 from .grad_scaler import GradScaler
+from .regions import autocast, custom_bwd, custom_fwd
 
 
 def _warn(device_type: str, name: str) -> None:
