@@ -16,6 +16,7 @@ from ..dtypes import scalar_type_name
 from ..graph.spec import Size, spec
 from ..ops import creation
 from ..ops.op import dense_strides
+from ..ops.views import sizes_of
 from .attach import method
 
 
@@ -219,7 +220,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Another size in place; memory grows if need be. Raises RuntimeError where gradients are recorded."""
     if self._rg and mode.grad:
         raise RuntimeError("cannot resize variables that require grad")
-    creation.resize(self, creation.sizes_of(sizes, "resize_"))
+    creation.resize(self, sizes_of(sizes, "resize_"))
     order = None if memory_format is None else memory_format.order(self._spec.ndim)
     if order is not None:
         seen = self._spec

@@ -113,7 +113,7 @@ class _Pass:
                     if self.accumulate and (useful is None or fn in useful):
                         accumulate(fn, slots)
                     continue
-                if useful is not None and not any([e is not None and e[0] in useful for e in fn.edges]):
+                if useful is not None and not any(e is not None and e[0] in useful for e in fn.edges):
                     results = (None,) * len(fn.edges)
                 else:
                     results = self._apply(fn, slots)
@@ -161,7 +161,7 @@ class _Pass:
         while stack:
             fn, done = stack.pop()
             if done:
-                if fn in wanted or any([e is not None and e[0] in useful for e in fn.edges]):
+                if fn in wanted or any(e is not None and e[0] in useful for e in fn.edges):
                     useful.add(fn)
                 continue
             if fn in state:

@@ -99,7 +99,7 @@ class GradFn:
         found = tuple(
             [None if t is None else restore_input(t, versions[i], edges[i]) for i, t in enumerate(self.saved_in)]
         )
-        if mode.passes and any([type(t) is Packed for t in self.saved_in]):
+        if mode.passes and any(type(t) is Packed for t in self.saved_in):
             self.unpacked = found  # unpack hooks run once a pass, however often a formula looks
         return found
 

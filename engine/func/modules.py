@@ -10,7 +10,7 @@ from ..autograd.backward import Ops
 from ..autograd.variable import Tensor
 from ..nn import Module
 from ..nn.modules.batchnorm import _BatchNorm
-from ..nn.utils.stateless import functional_call as _call
+from ..nn.utils.stateless import _functional_call
 
 
 def functional_call(
@@ -44,7 +44,7 @@ def functional_call(
             f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
             f"{type(parameter_and_buffer_dicts)}"
         )
-    return _call(module, given, args, kwargs, tie_weights=tie_weights, strict=strict)
+    return _functional_call(module, given, args, kwargs, tie_weights=tie_weights, strict=strict)
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -96,6 +96,6 @@ def make_functional_with_buffers(
 
     def call(given: Any, buffers: Any, *args: Any, **kwargs: Any) -> Any:
         state = {**dict(zip(names, given)), **dict(zip(buffer_names, buffers))}
-        return _call(empty, state, args, kwargs)
+        return _functional_call(empty, state, args, kwargs)
 
     return call, parameters, tuple(model.buffers())
