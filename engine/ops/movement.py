@@ -149,22 +149,29 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     return input.narrow(dim, start, length).clone()
 
 
+def _independent(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Parts that may be changed in place although they share one record: the caller promises not to read the whole."""
+    for part in parts:
+        part._made = None
+    return parts
+
+
 @function(method=True)
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """chunk."""
-    return registry["chunk"].call(input, chunks, dim)
+    return _independent(registry["chunk"].call(input, chunks, dim))
 
 
 @function()
 def unsafe_split(tensor: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """split."""
-    return split(tensor, split_size, dim)
+    return _independent(split(tensor, split_size, dim))
 
 
 @function()
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """split_with_sizes."""
-    return registry["split_with_sizes"].call(input, split_sizes, dim)
+    return _independent(registry["split_with_sizes"].call(input, split_sizes, dim))
 
 
 # -- at least so many dimensions --------------------------------------------------------------------------------------
