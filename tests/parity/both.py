@@ -70,7 +70,9 @@ def agree(program: Callable[[Any], Any], *, tolerance: float = 1e-5, strides: bo
         if isinstance(ours, Exception) and not isinstance(theirs, Exception):
             raise AssertionError(f"raises {type(ours).__name__}: {ours}; torch gives {theirs}") from ours
         assert isinstance(ours, Exception), f"torch raises {type(theirs).__name__}: {theirs}; here {ours}"
-        assert isinstance(ours, type(theirs)), f"{type(ours).__name__}: {ours} against {type(theirs).__name__}: {theirs}"
+        assert isinstance(ours, type(theirs)), (
+            f"{type(ours).__name__}: {ours} against {type(theirs).__name__}: {theirs}"
+        )
         assert str(ours)[:text] == str(theirs)[:text], f"{ours}\nagainst\n{theirs}"
         return
     assert same(ours, theirs, tolerance, strides), f"{ours}\nagainst\n{theirs}"
