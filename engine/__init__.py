@@ -144,7 +144,7 @@ globals().update(LEGACY_TYPES)
 
 _LAZY = frozenset(
     (
-        "_C", "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "functional", "hub", "jit",
+        "_C", "_dynamo", "compiler", "distributed", "fft", "func", "functional", "hub", "jit",
         "library", "linalg", "models", "multiprocessing", "profiler", "signal", "special", "storage", "testing",
         "types", "viz",
     )
@@ -153,6 +153,12 @@ _LAZY_FUNCTIONS = {
     "compile": "capture", "from_dlpack": "utils.dlpack", "summary": "model_summary", "to_dlpack": "utils.dlpack",
     "vmap": "func",
 }  # fmt: skip
+_IN_PLACE = frozenset(
+    """abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil clamp clamp_max
+    clamp_min clip conj_physical cos cosh deg2rad detach erf erfc exp exp2 expm1 fill fix floor frac gcd i0
+    index_put lcm ldexp log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal resize_as round
+    rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc xlogy zero""".split()
+)  # the methods ``name_`` that are functions, too
 
 
 def __getattr__(name: str) -> Any:
@@ -161,4 +167,6 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if name in _LAZY_FUNCTIONS:
         return getattr(import_module(f"{__name__}.{_LAZY_FUNCTIONS[name]}"), name)
+    if name[:-1] in _IN_PLACE and name[-1] == "_":
+        return getattr(Tensor, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -87,5 +87,8 @@ def test_switches():
 
 def test_parts_are_imported_when_named():
     assert torch.testing.assert_close is not None
+    x = torch.tensor([-1.0, 4.0])
+    assert torch.abs_(x) is x
+    assert torch.sqrt_(x).tolist() == [1.0, 2.0]
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         torch.nothing  # noqa: B018
