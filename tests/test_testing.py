@@ -94,7 +94,7 @@ def test_make_tensor():
     assert 0 not in make_tensor(500, dtype=engine.int8, device="cpu", low=-2, high=2, exclude_zero=True).tolist()
     assert set(make_tensor(64, dtype=engine.bool, device="cpu").tolist()) == {False, True}
     assert make_tensor(2, 3, dtype=engine.float32, device="cpu", noncontiguous=True).stride() == (6, 2)
-    assert make_tensor(3, dtype=engine.float64, device="cpu", requires_grad=True).requires_grad
+    assert make_tensor(3, dtype=engine.float32, device="cpu", requires_grad=True).requires_grad
     with pytest.raises(ValueError, match="`low` must be less than `high`, but got 2 >= 1"):
         make_tensor(3, dtype=engine.float32, device="cpu", low=2, high=1)
     with pytest.raises(ValueError, match="requires_grad=True"):
