@@ -110,7 +110,8 @@ class _Recorded:
         self.scalars = scalars
         self.before = before  # storage of each argument by identity of its node at the start
         self.sources = [self._source(x, capture) for x in leaves]
-        self.grads = [(t, t._grad) for t in capture.touched.values()]
+        self.grad_before = list(capture.touched.values())
+        self.grads = [(t, t._grad) for t, _ in self.grad_before]
         self.returned: list[Tensor] = []
         self._collect(result)
         for t in self.returned:
@@ -174,13 +175,13 @@ class _Recorded:
 class _Replay:
     """A captured call ready to run again."""
 
-    def __init__(self, recorded: _Recorded, grad_before: list[tuple[Tensor, bool]]) -> None:
+    def __init__(self, recorded: _Recorded) -> None:
         self.plan = recorded.plan
         self.log = recorded.log
         self.sources = recorded.sources
         self.targets = recorded.targets
         self.grads = recorded.grads
-        self.grad_before = grad_before
+        self.grad_before = recorded.grad_before
         self.tensors = [(t, t._storage) for t, _ in recorded.grads]
         self.result = recorded.result
         self.returned = recorded.returned
@@ -329,13 +330,10 @@ class Compiled:
         own = [log for log in logs if isinstance(log, DeviceLog)]
         main = next((t._spec.device.graph for t in tensors if isinstance(t._spec.device.graph, DeviceLog)), None)
         main = main or (own[0] if own else None)
-        if main is None or (replay_unsafe := any(t._spec.device.kind == "meta" for t in tensors)):
-            del replay_unsafe
+        if main is None or any(t._spec.device.kind == "meta" for t in tensors):
             return self._function(*args, **kwargs)
         before = {id(t._storage.node): k for k, t in reversed(list(enumerate(tensors)))}
         capture = Capture()
-        grad_state = _GradState()
-        capture.touch = grad_state.touch(capture)
         Capture.active = capture
         main.recording = capture
         try:
@@ -351,7 +349,7 @@ class Compiled:
             return result
         last = signature.last
         if last is not None and recorded.agrees(last):
-            signature.replay = _Replay(recorded, grad_state.before(recorded.grads))
+            signature.replay = _Replay(recorded)
             signature.last = None
         else:
             recorded.args, recorded.result, recorded.returned = [], None, []
@@ -370,27 +368,6 @@ class Compiled:
             self._warned = True
             name = getattr(self._function, "__qualname__", repr(self._function))
             warnings.warn(f"engine.compile: '{name}' runs uncompiled, because {reason}", stacklevel=4)
-
-
-class _GradState:
-    """Whether each touched tensor had a gradient when the call began."""
-
-    def __init__(self) -> None:
-        self.empty: dict[int, bool] = {}
-
-    def touch(self, capture: Capture) -> Callable[[Any], None]:
-        """The capture's hook: called before a gradient changes."""
-
-        def touch(t: Tensor) -> None:
-            if id(t) not in self.empty:
-                self.empty[id(t)] = t._grad is None
-                capture.touched[id(t)] = t
-
-        return touch
-
-    def before(self, grads: list[tuple[Tensor, Any]]) -> list[tuple[Tensor, bool]]:
-        """(tensor, had none) in the order of ``grads``."""
-        return [(t, self.empty[id(t)]) for t, _ in grads]
 
 
 class OptimizedModule(Module):

@@ -18,7 +18,6 @@ from .ir import Val
 from .node import Call, Node, Storage, leaf
 from .plan import Packs, Plan, lower_log
 from .provided import Capture
-from .spec import Spec, spec
 from .trace import Tracer, tracer
 
 _MAX_NODES = 3000  # pending calls before a flush happens by itself
@@ -408,8 +407,3 @@ def flush_all() -> None:
 def open_logs() -> list[DeviceLog]:
     """Logs of all devices used so far."""
     return list(_open)
-
-
-def flat_spec(dtype: dtypes.dtype, device: Device, size: int) -> Spec:
-    """The description of a whole storage."""
-    return spec(dtype, device, (size,))

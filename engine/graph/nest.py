@@ -110,7 +110,6 @@ class _NestBuilder:
         self.memo: dict[tuple[Val, View], Instr] = {}
         self.scalars: list[tuple[int, dtypes.dtype]] = []
         self.own = {m.val: m for m in group.reduces}
-        self.produced = {m.val: m for m in group.members if m.val.kind != "write"}
         self.views: list[View] = []
         self.checks = False
 

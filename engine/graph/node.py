@@ -10,8 +10,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import dtypes, opencl
 from ..device import device as Device
 from .ir import Builder, Ref
@@ -179,8 +177,3 @@ def _lower_write(b: Builder, refs: Sequence[Ref], scalars: Sequence[Ref], call: 
         seen = b.write(b.bitcast(base, dest.dtype), b.cast(value, dest.dtype), dest.view)
         return b.bitcast(seen, base.dtype)
     return b.write(base, b.cast(value, base.dtype), dest.view)
-
-
-def to_storage_array(array: np.ndarray) -> np.ndarray:
-    """Flat contiguous array as it goes into a buffer."""
-    return np.ascontiguousarray(array).reshape(-1)

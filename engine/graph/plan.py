@@ -498,8 +498,6 @@ def lower_log(calls: list[tuple[Call, tuple[int, ...]]], leaves: list[Spec], run
     ``calls``: (call, positions of inputs); position p >= 0 is an earlier call, p < 0 is leaf ``-1 - p``.
     """
     b = Builder()
-    b.units = runtime.caps.compute_units
-    b.caps = runtime.caps
     values: list[Any] = []
     number = 0
     for position, (call, inputs) in enumerate(calls):

@@ -48,7 +48,8 @@ class Capture:
     """What a captured call did besides running kernels. ``active`` is None outside of captures.
 
     Attributes:
-        made: nodes made from host data during the call. touched: tensors whose ``.grad`` was set. roots: functions that
+        made: nodes made from host data during the call. touched: tensors whose
+        ``.grad`` was set, and whether they had none before. roots: functions that
         backward passes started from. reads: how often a value was read on the host.
     """
 
@@ -56,11 +57,11 @@ class Capture:
 
     def __init__(self) -> None:
         self.made: set = set()
-        self.touched: dict[int, Any] = {}
+        self.touched: dict[int, tuple[Any, bool]] = {}
         self.roots: set = set()
         self.reads = 0
         self.flushes: list[tuple] = []
 
     def touch(self, t: Any) -> None:
-        """Note that a tensor's gradient changed hands."""
-        self.touched[id(t)] = t
+        """Note, before it happens, that a tensor's gradient changes."""
+        self.touched.setdefault(id(t), (t, t._grad is None))

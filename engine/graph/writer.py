@@ -73,7 +73,6 @@ class Writer:
         self.global_size: tuple[int, ...] = (1,)
         self.local_size: tuple[int, ...] = (1,)
         self.steps: dict[tuple[int, ...], list[str]] = {}
-        self.row_addresses: dict[int, str] = {}
         self.varying: dict[str, bool] = {}
         self.width = 0
 

@@ -219,7 +219,7 @@ def _flat_window(array: np.ndarray) -> tuple[np.ndarray | None, tuple[int, ...],
     if array.size == 0:
         return None, (), 0
     span = 1 + sum((n - 1) * s for n, s in zip(array.shape, strides))
-    flat = np.lib.stride_tricks.as_strided(array.reshape(-1)[:0] if False else array, (span,), (size,))
+    flat = np.lib.stride_tricks.as_strided(array, (span,), (size,))
     return flat, strides, 0
 
 
@@ -266,10 +266,6 @@ def finish(t: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
         if not t._spec.floating:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         t._rg = True
-    return t
-
-
-def _strided_like(t: Tensor, memory_format: Any) -> Tensor:
     return t
 
 

@@ -18,10 +18,6 @@ from .op import dense_strides, function
 from .views import sizes_of
 
 
-def _contiguous_only(t: Tensor) -> Tensor:
-    return t
-
-
 def _factory(name: str, make: Callable[..., Tensor], doc: str) -> Callable[..., Tensor]:
     def call(
         *size: Any,

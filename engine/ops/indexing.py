@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..autograd.mode import mode
 from ..autograd.variable import Tensor
 from ..errors import IndexOutOfRange
 from ..graph.codegen import storage
@@ -448,11 +447,6 @@ def index_put_into(x: Tensor, indices: list[Tensor], dims: tuple[int, ...], valu
             ) from None
     out = _put((x, cast(value, x._spec.dtype), *indices), (dims, how))
     put(x, out, x._spec.contiguous)
-
-
-def record_free() -> bool:
-    """Whether nothing is recorded now."""
-    return not mode.grad
 
 
 # -- by dimension -----------------------------------------------------------------------------------------------------

@@ -33,14 +33,19 @@ def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
 
 
 def legacy_reduction(size_average: Any, reduce: Any, reduction: Any) -> str:
-    """The reduction that the old ``size_average`` and ``reduce`` arguments mean."""
+    """The reduction that the old ``size_average`` and ``reduce`` arguments mean, or ``reduction``, checked."""
     if size_average is None and reduce is None:
         return check_reduction(reduction)
+    return deprecated_reduction(size_average, reduce)
+
+
+def deprecated_reduction(size_average: Any, reduce: Any) -> str:
+    """The reduction that the old arguments mean; warns on behalf of the caller's caller's caller."""
     size_average = True if size_average is None else size_average
     reduce = True if reduce is None else reduce
     found = "mean" if size_average and reduce else "sum" if reduce else "none"
     warnings.warn(
-        f"size_average and reduce args will be deprecated, please use reduction='{found}' instead.", stacklevel=3
+        f"size_average and reduce args will be deprecated, please use reduction='{found}' instead.", stacklevel=4
     )
     return found
 

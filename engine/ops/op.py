@@ -24,7 +24,7 @@ from ..autograd.records import GradFn, edge_of, forward_trace, save_input, save_
 from ..autograd.variable import Tensor, make, view
 from ..dtypes import scalar_type_name
 from ..graph.log import log_of, open_logs
-from ..graph.node import Call, Node, Storage, write_call
+from ..graph.node import Call, Storage, write_call
 from ..graph.plan import refuse_double
 from ..graph.spec import Spec, spec
 from ..graph.view import row_major
@@ -687,11 +687,6 @@ RESIZE: Any = None  # set by ops.creation: resize_ as a tensor op
 MIX: Callable[[Sequence[Tensor]], Sequence[Tensor]] = (
     list  # set by ops.pointwise: operands of several devices brought together
 )
-
-
-def fresh_node(call: Call, inputs: tuple[Node, ...], scalars: tuple, device: Any) -> Node:
-    """Add a node to a device's log."""
-    return (device.graph or log_of(device)).add(call, inputs, scalars)
 
 
 __all__ = [

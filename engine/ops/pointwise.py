@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Number
 from typing import Any
 
@@ -53,6 +53,13 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
                     )
                 out[lead + i] = size
     return tuple(out)
+
+
+def promoted(operands: Iterable[Spec | Ref], kinds: Iterable[str] = ()) -> dtypes.dtype:
+    """The dtype that arrays and Python numbers (by kind: "b", "i", "f", "c") promote to."""
+    table = {"b": dtypes.bool, "i": dtypes.int64, "f": dtypes.default.get(), "c": dtypes.default.get_complex()}
+    weighed = [(o.dtype, dtypes.Category.DIMENSIONED if o.ndim else dtypes.Category.ZERO_DIM) for o in operands]
+    return dtypes.result_type(weighed + [(table[k], dtypes.Category.WRAPPED) for k in kinds])
 
 
 def float_of(dtype: dtypes.dtype) -> dtypes.dtype:
@@ -223,16 +230,10 @@ class Binary:
         self.number_saves = {"s": (0,) if 0 in saves[0] else (), "r": (0,) if 1 in saves[1] else ()}
 
     # -- rules ------------------------------------------------------------------------------------------------------
-    def compute_dtype(self, specs: tuple[Spec, ...], static: tuple) -> dtypes.dtype:
+    def compute_dtype(self, specs: Sequence[Spec | Ref], static: tuple) -> dtypes.dtype:
         """The promoted dtype of the operands."""
-        operands = [(s.dtype, dtypes.Category.DIMENSIONED if s.ndim else dtypes.Category.ZERO_DIM) for s in specs]
-        if static:
-            kinds = {"b": dtypes.bool, "i": dtypes.int64, "f": dtypes.default.get(), "c": dtypes.default.get_complex()}
-            operands.append((kinds[static[1]], dtypes.Category.WRAPPED))
-        dtype = dtypes.result_type(operands)
-        if self.result == "float":
-            dtype = float_of(dtype)
-        return dtype
+        dtype = promoted(specs, static[1:])
+        return float_of(dtype) if self.result == "float" else dtype
 
     def _rule(self, *args: Any) -> Spec:
         specs = tuple(a for a in args if type(a) is Spec)
@@ -261,23 +262,12 @@ class Binary:
     def _lower(self, b: Any, *args: Any) -> Ref:
         refs = [a for a in args if isinstance(a, Ref)]
         static = args[len(refs) :]
-        dtype = dtypes.result_type(self._categories(refs, static))
-        if self.result == "float":
-            dtype = float_of(dtype)
+        dtype = self.compute_dtype(refs[:-1] if static else refs, static)
         x, y = (r.cast(wide(dtype)) for r in refs)
         if static and static[0] == "r":
             x, y = y, x
         out = self.lower(b, x, y)
         return out.cast(self._result(dtype))
-
-    @staticmethod
-    def _categories(refs: list[Ref], static: tuple) -> list:
-        count = len(refs) - (1 if static else 0)
-        out = [(r.dtype, dtypes.Category.DIMENSIONED if r.ndim else dtypes.Category.ZERO_DIM) for r in refs[:count]]
-        if static:
-            kinds = {"b": dtypes.bool, "i": dtypes.int64, "f": dtypes.default.get(), "c": dtypes.default.get_complex()}
-            out.append((kinds[static[1]], dtypes.Category.WRAPPED))
-        return out
 
     def _derivative(self, ctx: Any, g: Tensor) -> tuple:
         if self.holomorphic and g._spec.dtype.is_complex:

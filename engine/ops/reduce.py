@@ -201,7 +201,7 @@ def _need_elements(name: str, x: Spec, dims: tuple[int, ...], given: bool = True
     for d in dims:
         if x.ndim and x.shape[d] == 0:
             if not given:
-                raise RuntimeError(f"{name}(): {_EMPTY_DIM}" if name in ("max", "min") else f"{name}(): {_EMPTY_DIM}")
+                raise RuntimeError(f"{name}(): {_EMPTY_DIM}")
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
 
 
@@ -289,13 +289,6 @@ def _pick_grad(ctx: Any, g: Tensor, _: Any = None) -> tuple:
 
 
 _max_dim, _min_dim = _arg_op("max", "max"), _arg_op("min", "min")
-
-
-class max_result(NamedTuple):
-    """Result of max and min along a dimension."""
-
-    values: Tensor
-    indices: Tensor
 
 
 def named(name: str, fields: str) -> type:

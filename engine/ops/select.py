@@ -8,26 +8,19 @@ from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .op import Op, function
-from .pointwise import Binary, check_kind, compute, is_number, pointwise_spec, wide
+from .pointwise import check_kind, compute, is_number, pointwise_spec, promoted, wide
 
 _KIND_DTYPE = {bool: "b", int: "i", float: "f", complex: "c"}
-
-
-def _promoted(specs: tuple[Spec, ...], kinds: tuple[str, ...]) -> dtypes.dtype:
-    operands = [(s.dtype, dtypes.Category.DIMENSIONED if s.ndim else dtypes.Category.ZERO_DIM) for s in specs]
-    table = {"b": dtypes.bool, "i": dtypes.int64, "f": dtypes.default.get(), "c": dtypes.default.get_complex()}
-    operands += [(table[k], dtypes.Category.WRAPPED) for k in kinds]
-    return dtypes.result_type(operands)
 
 
 def _where_rule(c: Spec, x: Spec, y: Spec) -> Spec:
     if c.dtype is not dtypes.bool and c.dtype is not dtypes.uint8:
         raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {c.dtype}")
-    return pointwise_spec(_promoted((x, y), ()), c, x, y)
+    return pointwise_spec(promoted((x, y)), c, x, y)
 
 
 def _where_lower(b: Any, c: Any, x: Any, y: Any) -> Any:
-    dtype = dtypes.result_type(Binary._categories([x, y], ()))
+    dtype = promoted((x, y))
     return b.where(c.cast(dtypes.bool), x.cast(dtype), y.cast(dtype))
 
 
@@ -61,43 +54,36 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         if not isinstance(v, Tensor):
             kinds = (_KIND_DTYPE[type(v)],) if type(v) in _KIND_DTYPE else ("f",)
             if isinstance(w, Tensor):
-                dtype = _promoted((w._spec,), kinds)
+                dtype = promoted((w._spec,), kinds)
                 if not w._spec.ndim and dtype is not w._spec.dtype:
-                    dtype = _promoted((), kinds)
+                    dtype = promoted((), kinds)
             else:
-                dtype = _promoted((), kinds)
+                dtype = promoted((), kinds)
             v = SCALAR(v, dtype, device)
         operands.append(v)
     return _where((condition, *operands))
 
 
-def masked_select_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
-    """``Tensor.where(condition, other)``."""
-    return where(condition, self, other)
-
-
 # -- clamp ------------------------------------------------------------------------------------------------------------
 def _clamp_rule(x: Spec, low: str, high: str) -> Spec:
-    dtype = _promoted((x,), tuple(k for k in (low, high) if k))
+    dtype = promoted((x,), tuple(k for k in (low, high) if k))
     check_kind("clamp", dtype, "iuf")
     return pointwise_spec(dtype, x)
 
 
 def _clamp_scalars(x: Spec, low: str, high: str) -> tuple:
-    dtype = wide(_promoted((x,), tuple(k for k in (low, high) if k)))
+    dtype = wide(promoted((x,), tuple(k for k in (low, high) if k)))
     return tuple(dtype for k in (low, high) if k)
 
 
 def _clamp_lower(b: Any, x: Any, *args: Any) -> Any:
     *bounds, low, high = args
     kinds = tuple(k for k in (low, high) if k)
-    operands = [(x.dtype, dtypes.Category.DIMENSIONED if x.ndim else dtypes.Category.ZERO_DIM)]
-    table = {"b": dtypes.bool, "i": dtypes.int64, "f": dtypes.default.get()}
-    dtype = dtypes.result_type(operands + [(table[k], dtypes.Category.WRAPPED) for k in kinds])
+    dtype = promoted((x,), kinds)
     out = x.cast(wide(dtype))
     at = 0
     if low:
-        out = b.max(out, bounds[0]) if False else b.pw("max", out, bounds[0])
+        out = b.pw("max", out, bounds[0])
         at = 1
     if high:
         out = b.pw("min", out, bounds[at])
@@ -162,11 +148,11 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 
 
 def _bound_rule(x: Spec, bound: Spec, lower: bool) -> Spec:
-    return pointwise_spec(_promoted((x, bound), ()), x, bound)
+    return pointwise_spec(promoted((x, bound)), x, bound)
 
 
 def _bound_lower(b: Any, x: Any, bound: Any, lower: bool) -> Any:
-    dtype = dtypes.result_type(Binary._categories([x, bound], ()))
+    dtype = promoted((x, bound))
     return b.pw("max" if lower else "min", x.cast(wide(dtype)), bound.cast(wide(dtype))).cast(dtype)
 
 

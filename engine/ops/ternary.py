@@ -8,13 +8,7 @@ from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .op import Op, function
-from .pointwise import Binary, check_kind, pointwise_spec, wide
-
-
-def _promoted(*specs: Spec) -> dtypes.dtype:
-    return dtypes.result_type(
-        (s.dtype, dtypes.Category.DIMENSIONED if s.ndim else dtypes.Category.ZERO_DIM) for s in specs
-    )
+from .pointwise import check_kind, pointwise_spec, promoted, wide
 
 
 # -- lerp -------------------------------------------------------------------------------------------------------------
@@ -67,18 +61,18 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 
 # -- addcmul, addcdiv -------------------------------------------------------------------------------------------------
 def _scale_dtype(*specs: Spec) -> tuple:
-    dtype = wide(_promoted(*specs))
+    dtype = wide(promoted(specs))
     return (dtypes.int64 if dtype is dtypes.bool else dtype,)
 
 
 def _addcmul_rule(x: Spec, a: Spec, c: Spec) -> Spec:
-    dtype = _promoted(x, a, c)
+    dtype = promoted((x, a, c))
     check_kind("addcmul_cpu_out", dtype, "iufc")
     return pointwise_spec(dtype, x, a, c)
 
 
 def _operands(x: Any, a: Any, c: Any) -> tuple:
-    dtype = dtypes.result_type(Binary._categories([x, a, c], ()))
+    dtype = promoted((x, a, c))
     return dtype, *(v.cast(wide(dtype)) for v in (x, a, c))
 
 
@@ -110,7 +104,7 @@ def addcmul(input: Tensor, tensor1: Any, tensor2: Tensor, old_tensor2: Any = Non
 
 
 def _addcdiv_rule(x: Spec, a: Spec, c: Spec) -> Spec:
-    dtype = _promoted(x, a, c)
+    dtype = promoted((x, a, c))
     if not (a.floating or c.floating):
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from engine import autograd
+from engine.ops.loss import deprecated_reduction
 from engine.tensor import Tensor
 
 __all__ = ["as_list", "in_place", "legacy_reduction", "reduce_loss", "spatial_pair"]
@@ -39,14 +39,7 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     """The reduction that the deprecated pair (size_average, reduce) asks for, or ``reduction`` when both are None."""
     if size_average is None and reduce is None:
         return reduction
-    if reduce is False:
-        chosen = "none"
-    else:
-        chosen = "sum" if size_average is False else "mean"
-    warnings.warn(
-        f"size_average and reduce args will be deprecated, please use reduction='{chosen}' instead.", stacklevel=3
-    )
-    return chosen
+    return deprecated_reduction(size_average, reduce)
 
 
 def check_reduction(reduction: str) -> str:
