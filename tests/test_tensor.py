@@ -102,3 +102,12 @@ def test_legacy_attributes() -> None:
     assert x.share_memory_() is x and x.pin_memory() is x and x.to_dense() is x and x.dim_order() == (0, 1)
     with pytest.raises(RuntimeError, match="named tensors"):
         x.refine_names("a", "b")
+
+
+def test_where_as_a_method_takes_the_condition_first():
+    x = engine.tensor([1.0, -2.0], requires_grad=True)
+    y = x.where(x > 0, 9.0)
+    assert y.tolist() == [1.0, 9.0]
+    assert x.where(x > 0, engine.tensor(0.5)).tolist() == [1.0, 0.5]
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0]

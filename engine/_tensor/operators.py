@@ -81,6 +81,12 @@ for _name, _twin in {
 
 
 @method
+def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor where the condition holds, else ``other``."""
+    return ops.where(condition, self, other)
+
+
+@method
 def __pow__(self: Tensor, other: Any) -> Tensor:
     return arithmetic.pow(self, other)
 
