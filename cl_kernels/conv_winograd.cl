@@ -1,5 +1,7 @@
 // Winograd convolution F(4x4, 3x3), stride 1, for CPU devices (Lavin and Gray, "Fast algorithms for convolutional
 // neural networks", 2016): 36 products of size [rows][depth] x [depth][tiles] in place of 144 multiplications a tile.
+// The interpolation points 0, +-1/sqrt(2), +-sqrt(2) and infinity keep rounding errors to a third of those with the
+// usual 0, +-1, +-2 (the transforms' entries are nearer to one).
 //
 //   eng_wino_weights  u[36][row tile][depth][MR]
 //   eng_wino_input    v[tile block][36][depth][tiles of the block]
@@ -22,22 +24,25 @@ typedef GLUE(float, VW) VT;
 typedef GLUE(float, MR) RT;
 typedef VT VU __attribute__((aligned(4)));
 #define WIDTH (NV * VW)
+#define ROOT 1.41421356237309505f
+#define HALF_ROOT 0.70710678118654752f
 #define ROW (5 * VW)
+#define DEPTH 64
 
 // ---------------------------------------------------------------- weights
 
-#define G_ROWS(o, a, b, c)                              \
-    {                                                   \
-        const RT s = (a + c) * (-1.0f / 6.0f);          \
-        const RT t = b * (1.0f / 6.0f);                 \
-        const RT p = a * (1.0f / 24.0f) + c * (1.0f / 6.0f); \
-        const RT q = b * (1.0f / 12.0f);                \
-        o##0 = a * 0.25f;                               \
-        o##1 = s - t;                                   \
-        o##2 = s + t;                                   \
-        o##3 = p + q;                                   \
-        o##4 = p - q;                                   \
-        o##5 = c;                                       \
+#define G_ROWS(o, a, b, c)                                 \
+    {                                                      \
+        const RT s = a * (-2.0f / 3.0f) - c * (1.0f / 3.0f); \
+        const RT t = b * (-2.0f / 3.0f * HALF_ROOT);       \
+        const RT p = a * (1.0f / 6.0f) + c * (1.0f / 3.0f); \
+        const RT q = b * (1.0f / 6.0f * ROOT);             \
+        o##0 = a;                                          \
+        o##1 = s + t;                                      \
+        o##2 = s - t;                                      \
+        o##3 = p + q;                                      \
+        o##4 = p - q;                                      \
+        o##5 = c;                                          \
     }
 
 // Group: one tile of MR rows and one of the `parts` shares of the depth. w: [oc][ic][3][3].
@@ -91,16 +96,16 @@ KATTR __kernel void eng_wino_weights(__global const float *w, long w_off, __glob
 // ---------------------------------------------------------------- input
 
 // o = B^T d for six vectors.
-#define B_ROWS(o, d)                                             \
-    {                                                            \
-        const VT ba = d##4 - 4.0f * d##2, bb = d##3 - 4.0f * d##1; \
-        const VT bc = d##4 - d##2, be = 2.0f * (d##3 - d##1);    \
-        o##0 = 4.0f * d##0 - 5.0f * d##2 + d##4;                 \
-        o##1 = ba + bb;                                          \
-        o##2 = ba - bb;                                          \
-        o##3 = bc + be;                                          \
-        o##4 = bc - be;                                          \
-        o##5 = 4.0f * d##1 - 5.0f * d##3 + d##5;                 \
+#define B_ROWS(o, d)                                               \
+    {                                                              \
+        const VT ba = d##4 - 2.0f * d##2, bb = HALF_ROOT * d##3 - ROOT * d##1; \
+        const VT bc = d##4 - 0.5f * d##2, be = ROOT * d##3 - HALF_ROOT * d##1; \
+        o##0 = d##0 - 2.5f * d##2 + d##4;                          \
+        o##1 = ba + bb;                                            \
+        o##2 = ba - bb;                                            \
+        o##3 = bc + be;                                            \
+        o##4 = bc - be;                                            \
+        o##5 = d##1 - 2.5f * d##3 + d##5;                          \
     }
 
 // Every fourth element from p on.
@@ -157,26 +162,25 @@ void eng_wino_strip(__global const float *plane, int ih, int iw, int y0, int x0,
 }
 
 // Group (tile block of `block` tiles, share of the channels). ph, pw: padding before.
-KATTR __kernel void eng_wino_input(__global const float *x, long x_off, __global float *v, long v_off, long batch,
-                                   long channels, long depth, long ih, long iw, long oh, long ow, long ph, long pw,
-                                   long block, long share) {
+KATTR __kernel void eng_wino_input(__global const float *x, long x_off, __global float *v, long v_off, long depth,
+                                   long ih, long iw, long oh, long ow, long ph, long pw, long first, long last, long block, long share) {
     __local float rows[6 * ROW + 8] __attribute__((aligned(64)));
     __local float out[36 * (WIDTH + VW)] __attribute__((aligned(64)));
     const int tw = (int)(ow + 3) / 4, th = (int)(oh + 3) / 4;
-    const int total = (int)batch * th * tw, t0 = (int)(get_group_id(0) * block);
-    const int count = total - t0 < (int)block ? total - t0 : (int)block;
+    const int t0 = (int)(first + get_group_id(0) * block);
+    const int count = (int)last - t0 < (int)block ? (int)last - t0 : (int)block;
     const int width = (count + VW - 1) / VW * VW, stride = WIDTH + VW;
     const int c0 = (int)(get_group_id(1) * share), c1 = c0 + (int)share < (int)depth ? c0 + (int)share : (int)depth;
     for (int i = 0; i < 6 * ROW + 8; i++) rows[i] = 0.0f;
     for (int i = 0; i < 36 * (WIDTH + VW); i++) out[i] = 0.0f;
-    v += v_off + (long)t0 * 36 * depth;
+    v += v_off + (t0 - first) * 36 * depth;
     for (int c = c0; c < c1; c++) {
         int tiles;
         for (int t = 0; t < count; t += tiles) {
             const int tx = (t0 + t) % tw, ty = (t0 + t) / tw % th, n = (t0 + t) / (tw * th);
             tiles = tw - tx < count - t ? tw - tx : count - t;
             tiles = tiles < VW ? tiles : VW;
-            eng_wino_strip(x + x_off + (n * channels + c) * ih * iw, (int)ih, (int)iw, 4 * ty - (int)ph,
+            eng_wino_strip(x + x_off + (n * depth + c) * ih * iw, (int)ih, (int)iw, 4 * ty - (int)ph,
                            4 * tx - (int)pw, tiles, rows, out + t, stride, (VT)(0));
         }
         for (int p = 0; p < 36; p++)
@@ -201,11 +205,13 @@ KATTR __kernel void eng_wino_input(__global const float *x, long x_off, __global
 #define FMA(r, C) { const VT t = (VT)(a[r]); C(FMA1, r) }
 #define PUT1(r, j) *(__local VT *)(c + r * WIDTH + j * VW) = c##r##_##j;
 #define PUT(r, C) C(PUT1, r)
+#define ADD1(r, j) *(__local VT *)(c + r * WIDTH + j * VW) += c##r##_##j;
+#define ADD(r, C) C(ADD1, r)
 #define LOADB(r, j) const VT b##j = *(__global const VU *)(b + j * VW);
 
-// c[MR][n*VW] = a[depth][MR]^T b[depth][n*VW].
+// c[MR][n*VW] (+)= a[depth][MR]^T b[depth][n*VW].
 #define TILE(NAME, C, N)                                                                                   \
-    void NAME(__global const float *a, __global const float *b, int depth, __local float *c, VT zero) {     \
+    void NAME(__global const float *a, __global const float *b, int depth, __local float *c, int fresh, VT zero) {     \
         ROWS(INIT, C)                                                                                       \
         _Pragma("unroll 4") for (int k = 0; k < depth; k++) {                                               \
             C(LOADB, 0)                                                                                     \
@@ -213,7 +219,11 @@ KATTR __kernel void eng_wino_input(__global const float *x, long x_off, __global
             a += MR;                                                                                        \
             b += N * VW;                                                                                    \
         }                                                                                                   \
-        ROWS(PUT, C)                                                                                        \
+        if (fresh) {                                                                                        \
+            ROWS(PUT, C)                                                                                    \
+        } else {                                                                                            \
+            ROWS(ADD, C)                                                                                    \
+        }                                                                                                   \
     }
 TILE(eng_wino_tile1, COLS1, 1)
 TILE(eng_wino_tile2, COLS2, 2)
@@ -225,9 +235,9 @@ TILE(eng_wino_tile3, COLS3, 3)
         const VT as = m##1 + m##2, at = m##1 - m##2;             \
         const VT au = m##3 + m##4, av = m##3 - m##4;             \
         o##0 = m##0 + as + au;                                   \
-        o##1 = at + 2.0f * av;                                   \
-        o##2 = as + 4.0f * au;                                   \
-        o##3 = at + 8.0f * av + m##5;                            \
+        o##1 = HALF_ROOT * at + ROOT * av;                       \
+        o##2 = 0.5f * as + 2.0f * au;                            \
+        o##3 = 0.5f * HALF_ROOT * at + 2.0f * ROOT * av + m##5;  \
     }
 
 // The outputs of VW tiles: m[36] vectors `step` elements apart to out[4][pitch], tiles side by side.
@@ -273,31 +283,37 @@ void eng_wino_finish(__local const float *m, int step, __local float *out, int p
     ACROSS(3)
 }
 
-// Group (tile block, share of the row tiles). out: [batch][rows][oh][ow].
+// Group (tile block, share of the row tiles). out: [batch][rows][oh][ow]. Tiles first..last of all.
 KATTR __kernel void eng_wino_output(__global const float *u, long u_off, __global const float *v, long v_off,
-                                    __global float *out, long out_off, long batch, long rows, long depth, long oh,
-                                    long ow, long block, long share EPILOGUE_PARAMS) {
+                                    __global float *out, long out_off, long rows, long depth, long oh,
+                                    long ow, long first, long last, long block, long share EPILOGUE_PARAMS) {
     __local float prod[36 * MR * WIDTH] __attribute__((aligned(64)));
     __local float strip[4 * 4 * WIDTH] __attribute__((aligned(64)));
     const int tw = (int)(ow + 3) / 4, th = (int)(oh + 3) / 4;
-    const int total = (int)batch * th * tw, t0 = (int)(get_group_id(0) * block);
-    const int count = total - t0 < (int)block ? total - t0 : (int)block;
+    const int t0 = (int)(first + get_group_id(0) * block);
+    const int count = (int)last - t0 < (int)block ? (int)last - t0 : (int)block;
     const int nv = (count + VW - 1) / VW, width = nv * VW;
     const int tiles = (int)(rows + MR - 1) / MR;
     const int r0 = (int)(get_group_id(1) * share), r1 = r0 + (int)share < tiles ? r0 + (int)share : tiles;
     const long plane = tiles * depth * MR + 16;
     u += u_off;
-    v += v_off + (long)t0 * 36 * depth;
+    v += v_off + (t0 - first) * 36 * depth;
     for (int m = r0; m < r1; m++) {
         for (int p = 0; p < 36; p++) {
             __global const float *a = u + p * plane + m * depth * MR, *b = v + p * depth * width;
             __local float *c = prod + p * MR * WIDTH;
-            if (nv == 3)
-                eng_wino_tile3(a, b, (int)depth, c, (VT)(0));
-            else if (nv == 2)
-                eng_wino_tile2(a, b, (int)depth, c, (VT)(0));
-            else
-                eng_wino_tile1(a, b, (int)depth, c, (VT)(0));
+            // Partial sums of a limited depth: their rounding errors do not grow with the number of channels.
+            for (int k = 0; k < (int)depth; k += DEPTH) {
+                const int kn = (int)depth - k < DEPTH ? (int)depth - k : DEPTH;
+                if (nv == 3)
+                    eng_wino_tile3(a, b, kn, c, k == 0, (VT)(0));
+                else if (nv == 2)
+                    eng_wino_tile2(a, b, kn, c, k == 0, (VT)(0));
+                else
+                    eng_wino_tile1(a, b, kn, c, k == 0, (VT)(0));
+                a += kn * MR;
+                b += kn * width;
+            }
         }
         for (int r = 0; r < MR && m * MR + r < (int)rows; r++) {
             const int ch = m * MR + r;

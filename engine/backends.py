@@ -1,4 +1,7 @@
-"""Flags of torch.backends that programs read and set. They choose nothing here: there is one backend, OpenCL."""
+"""Flags of torch.backends that programs read and set.
+
+Those of torch's backends choose nothing here: there is one backend, OpenCL, and ``opencl`` holds its flags.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+
+from .settings import settings
 
 
 class _Flags(ModuleType):
@@ -63,7 +68,38 @@ class _Cpu(_Flags):
         return "DEFAULT"
 
 
+class _OpenCL(_Flags):
+    """``winograd``: whether 3x3 convolutions may use Winograd's algorithm (the setting ``conv_winograd``)."""
+
+    def is_available(self) -> bool:
+        """Whether there is such a backend: always."""
+        return True
+
+    def is_built(self) -> bool:
+        """Whether it was built in: always."""
+        return True
+
+    @property
+    def winograd(self) -> bool:
+        """Whether Winograd's algorithm may be used."""
+        return settings.conv_winograd
+
+    @winograd.setter
+    def winograd(self, allowed: bool) -> None:
+        settings.conv_winograd = bool(allowed)
+
+    @contextlib.contextmanager
+    def flags(self, winograd: bool = True) -> Iterator[None]:
+        """Set flags inside."""
+        before, self.winograd = self.winograd, winograd
+        try:
+            yield
+        finally:
+            self.winograd = before
+
+
 cpu = _Cpu()
+opencl = _OpenCL()
 
 
 def _publish() -> None:

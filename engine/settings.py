@@ -74,7 +74,7 @@ class Settings:
     schedule: str = _setting("auto", _schedule, "kernel schedules: auto follows the device; cpu or gpu forces one")
     memory_limit: int | None = _setting(None, _size, "bound on device memory reserved by the pool, bytes (or 2G, 512M)")
     share_memory: bool = _setting(True, _flag, "kernels work in the host's memory on CPUs; 0 transfers as for a GPU")
-    conv_winograd: bool = _setting(False, _flag, "let 3x3 convolutions use Winograd F(4x4,3x3): faster, ~5e-5 error")
+    conv_winograd: bool = _setting(True, _flag, "let 3x3 convolutions use Winograd F(4x4,3x3) where it is faster")
     fast_headers: bool = _setting(True, _flag, "declare builtins in the source instead of PoCL's 1 MB header")
     tune: bool = _setting(False, _flag, "search kernel parameters on first use and remember the fastest per device")
 

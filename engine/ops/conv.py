@@ -10,6 +10,7 @@ from ..autograd.variable import Tensor
 from ..graph.library import conv as library
 from ..graph.native import Native
 from ..graph.spec import Spec
+from ..settings import settings
 from .op import Op, function, scalar_type_name
 from .pointwise import compute
 
@@ -18,7 +19,7 @@ Sizes = tuple[int, ...]
 
 # -- the three maps ---------------------------------------------------------------------------------------------------
 # Static arguments: stride, padding ((before, after) a dimension), dilation, groups, and the spatial size that the
-# operands do not determine (of the input, or of the kernel).
+# operands do not determine (of the input, or of the kernel), and whether Winograd kernels may be used.
 def _problem(x: Sequence[int], w: Sequence[int], static: tuple) -> library.ConvProblem:
     stride, padding, dilation, groups = static[:4]
     return library.ConvProblem(x[0], w[1] * groups, w[0], tuple(x[2:]), tuple(w[2:]), stride, padding, dilation, groups)
@@ -28,12 +29,16 @@ def _in_memory(x: Any) -> Any:
     return x if x.view.contiguous else x.contiguous()
 
 
-def _launch(b: Any, build: Callable[..., list], names: Sizes, operands: Sequence[Any], p: Any, shape: Sizes) -> Any:
+def _launch(
+    b: Any, build: Callable[..., list], names: Sizes, operands: Sequence[Any], p: Any, shape: Sizes, winograd: bool
+) -> Any:
     dtype = operands[0].dtype
     if not all(operand.size for operand in operands) or not prod(shape):
         return b.const(0, dtype, shape).contiguous()
     operands = [_in_memory(x) for x in operands]
-    native = Native(build.__name__, names, ("out",), ((shape, dtype),), lambda caps: build(caps, dtype, p))
+    native = Native(
+        build.__name__, names, ("out",), ((shape, dtype),), lambda caps: build(caps, dtype, p, winograd=winograd)
+    )
     return b.kernel(native, operands, native.outputs)[0]
 
 
@@ -45,15 +50,15 @@ def _biased(out: Any, bias: Sequence[Any]) -> Any:
 
 
 def _conv_rule(x: Spec, w: Spec, *args: Any) -> Any:
-    p = _problem(x.shape, w.shape, args[-5:])
+    p = _problem(x.shape, w.shape, args[-6:])
     return (x.shape[0], w.shape[0], *p.out_size), x.dtype
 
 
 def _conv_lower(b: Any, x: Any, w: Any, *args: Any) -> Any:
-    *bias, stride, padding, dilation, groups, _ = args
+    *bias, stride, padding, dilation, groups, _, winograd = args
     p = _problem(x.shape, w.shape, (stride, padding, dilation, groups))
     shape = (x.shape[0], w.shape[0], *p.out_size)
-    return _biased(_launch(b, library.conv_forward, ("x", "w"), (x, w), p, shape), bias)
+    return _biased(_launch(b, library.conv_forward, ("x", "w"), (x, w), p, shape, winograd), bias)
 
 
 def _input_shape(dy: Sequence[int], w: Sequence[int], static: tuple) -> Sizes:
@@ -61,10 +66,10 @@ def _input_shape(dy: Sequence[int], w: Sequence[int], static: tuple) -> Sizes:
 
 
 def _input_lower(b: Any, dy: Any, w: Any, *args: Any) -> Any:
-    bias, static = args[:-5], args[-5:]
+    bias, static = args[:-6], args[-6:]
     shape = _input_shape(dy.shape, w.shape, static)
     p = _problem(shape, w.shape, static)
-    return _biased(_launch(b, library.conv_grad_input, ("dy", "w"), (dy, w), p, shape), bias)
+    return _biased(_launch(b, library.conv_grad_input, ("dy", "w"), (dy, w), p, shape, static[5]), bias)
 
 
 def _weight_shape(x: Sequence[int], dy: Sequence[int], static: tuple) -> Sizes:
@@ -74,7 +79,7 @@ def _weight_shape(x: Sequence[int], dy: Sequence[int], static: tuple) -> Sizes:
 def _weight_lower(b: Any, x: Any, dy: Any, *static: Any) -> Any:
     shape = _weight_shape(x.shape, dy.shape, static)
     p = _problem(x.shape, shape, static)
-    return _launch(b, library.conv_grad_weight, ("x", "dy"), (x, dy), p, shape)
+    return _launch(b, library.conv_grad_weight, ("x", "dy"), (x, dy), p, shape, static[5])
 
 
 def _bias_grad(ctx: Any, g: Tensor) -> tuple:
@@ -85,38 +90,38 @@ def _bias_grad(ctx: Any, g: Tensor) -> tuple:
 
 def _conv_grad(ctx: Any, g: Tensor) -> tuple:
     x, w = ctx.inputs[:2]
-    static = ctx.static[:4]
+    static, winograd = ctx.static[:4], ctx.static[5]
     xs, ws = ctx.specs[:2]
     return (
-        _conv_input((g, w), (*static, tuple(xs.shape[2:]))) if ctx.needs[0] else None,
-        _conv_weight((x, g), (*static, tuple(ws.shape[2:]))) if ctx.needs[1] else None,
+        _conv_input((g, w), (*static, tuple(xs.shape[2:]), winograd)) if ctx.needs[0] else None,
+        _conv_weight((x, g), (*static, tuple(ws.shape[2:]), winograd)) if ctx.needs[1] else None,
         *_bias_grad(ctx, g),
     )
 
 
 def _input_grad(ctx: Any, h: Tensor) -> tuple:
     dy, w = ctx.inputs[:2]
-    static = ctx.static[:4]
+    static, winograd = ctx.static[:4], ctx.static[5]
     return (
-        _conv((h, w), (*static, ())) if ctx.needs[0] else None,
-        _conv_weight((h, dy), (*static, tuple(ctx.specs[1].shape[2:]))) if ctx.needs[1] else None,
+        _conv((h, w), (*static, (), winograd)) if ctx.needs[0] else None,
+        _conv_weight((h, dy), (*static, tuple(ctx.specs[1].shape[2:]), winograd)) if ctx.needs[1] else None,
         *_bias_grad(ctx, h),
     )
 
 
 def _weight_grad(ctx: Any, h: Tensor) -> tuple:
     x, dy = ctx.inputs
-    static = ctx.static[:4]
+    static, winograd = ctx.static[:4], ctx.static[5]
     return (
-        _conv_input((dy, h), (*static, tuple(ctx.specs[0].shape[2:]))) if ctx.needs[0] else None,
-        _conv((x, h), (*static, ())) if ctx.needs[1] else None,
+        _conv_input((dy, h), (*static, tuple(ctx.specs[0].shape[2:]), winograd)) if ctx.needs[0] else None,
+        _conv((x, h), (*static, (), winograd)) if ctx.needs[1] else None,
     )
 
 
 _SAVES = {0: (1,), 1: (0,)}
 _conv = Op("convolution", _conv_rule, _conv_lower, _conv_grad, saves=_SAVES)
 _conv_input = Op(
-    "convolution_input", lambda dy, w, *args: (_input_shape(dy.shape, w.shape, args[-5:]), dy.dtype), _input_lower,
+    "convolution_input", lambda dy, w, *args: (_input_shape(dy.shape, w.shape, args[-6:]), dy.dtype), _input_lower,
     _input_grad, saves=_SAVES, grad_name="ConvolutionBackward0",
 )  # fmt: skip
 _conv_weight = Op(
@@ -233,7 +238,7 @@ def _convolve(
             f"({' x '.join(map(str, spans))}). Kernel size can't be greater than actual input size"
         )
     operands = (x, weight) if bias is None else (x, weight, bias)
-    out = _conv(operands, (stride, pads, dilation, groups, ()))
+    out = _conv(operands, (stride, pads, dilation, groups, (), settings.conv_winograd))
     return out if batched else out.squeeze(0)
 
 
@@ -260,7 +265,7 @@ def _convolve_transposed(
     # below the stride, and what is above (allowed up to the dilation) is taken from the padding after.
     both = tuple((p, p - e if e >= t else p) for p, e, t in zip(pads, extra, stride, strict=True))
     operands = (x, weight) if bias is None else (x, weight, bias)
-    out = _conv_input(operands, (stride, both, dilation, groups, size))
+    out = _conv_input(operands, (stride, both, dilation, groups, size, settings.conv_winograd))
     return out if batched else out.squeeze(0)
 
 

@@ -138,3 +138,14 @@ def test_transposed_refusals():
         ops.conv_transpose1d(x, w, output_padding=2)
     with pytest.raises(RuntimeError, match="to have 4 channels"):
         ops.conv_transpose1d(x, engine.ones(4, 5, 3))
+
+
+def test_winograd_can_be_switched_off() -> None:
+    x, w = engine.randn(4, 64, 28, 28), engine.randn(64, 64, 3, 3)
+    assert engine.backends.opencl.winograd
+    with engine.backends.opencl.flags(winograd=False):
+        assert not engine.config.conv_winograd
+        direct = engine.nn.functional.conv2d(x, w, padding=1)
+    fast = engine.nn.functional.conv2d(x, w, padding=1)
+    assert engine.backends.opencl.winograd
+    assert (direct - fast).abs().max().item() < 5e-5 * direct.std().item()

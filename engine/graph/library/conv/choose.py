@@ -67,7 +67,7 @@ def conv_forward(
 
     With ``epilogue`` the call that writes final values offers the EPILOGUE hook: the planner prepends text defining
     EPILOGUE_PARAMS and EPILOGUE(c, n, oc, pix0, npix); the names it brings must start with ``ep_``. ``winograd``
-    permits Winograd kernels, whose error is about 1e-4 of the output's scale.
+    permits Winograd kernels, whose largest error is about 7e-6 of the output's standard deviation (direct: 3e-6).
     """
     return _build(caps, dtype, problem, FORWARD, epilogue, variant, winograd)
 

@@ -10,6 +10,7 @@ from engine.graph.library.conv.problem import ConvProblem
 
 SOURCE = "conv_winograd.cl"
 _VECTORS = 3
+_SLAB = 16 << 20  # elements of transformed input held at a time
 
 
 def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
@@ -53,7 +54,7 @@ def _rows(lanes: int) -> int:
 
 
 def convolution(caps: Any, problem: ConvProblem, op: str, *, epilogue: bool = False) -> list[KernelCall]:
-    """``op`` FORWARD or INPUT; float32."""
+    """``op`` FORWARD or INPUT; float32. Images whose transformed input is large are done in several slabs."""
     p = problem.normal()
     lanes = _lanes(caps)
     mr = _rows(lanes)
@@ -61,61 +62,60 @@ def convolution(caps: Any, problem: ConvProblem, op: str, *, epilogue: bool = Fa
     rows, depth = (p.out_channels, p.in_channels) if forward else (p.in_channels, p.out_channels)
     (ih, iw), (oh, ow) = (p.in_size[1:], p.out_size[1:]) if forward else (p.out_size[1:], p.in_size[1:])
     pads = [lo if forward else 2 - lo for lo, _ in p.padding[1:]]
-    tiles = p.batch * ceil_div(oh, 4) * ceil_div(ow, 4)
-    blocks = ceil_div(tiles, _VECTORS * lanes)
-    block = round_up(ceil_div(tiles, blocks), lanes)
-    blocks = ceil_div(tiles, block)
-    row_tiles = ceil_div(rows, mr)
     options = (f"-DVW={lanes}", f"-DMR={mr}", f"-DNV={_VECTORS}")
-    flip = () if forward else ("-DFLIP",)
+    row_tiles = ceil_div(rows, mr)
     u = Scratch("wino_u", 4 * 36 * (row_tiles * depth * mr + 16))
-    v = Scratch("wino_v", 4 * 36 * depth * round_up(tiles, lanes))
-    units = caps.compute_units
-    split = ceil_div(depth, ceil_div(units, row_tiles))
-    share = ceil_div(depth, units) if blocks % units else depth
-    out_share = ceil_div(row_tiles, units) if blocks % units and blocks < 16 * units else row_tiles
-    shape = (Int(p.batch), Int(rows), Int(depth))
-    return [
-        KernelCall(
-            SOURCE,
-            "eng_wino_weights",
-            (row_tiles, ceil_div(depth, split)),
-            (1, 1),
-            (Operand("w"), u, Int(rows), Int(depth), Int(split)),
-            (*options, *flip),
-            nbytes=4 * 45 * rows * depth,
-        ),
-        KernelCall(
-            SOURCE,
-            "eng_wino_input",
-            (blocks, ceil_div(depth, share)),
-            (1, 1),
-            (
-                Operand("x" if forward else "dy"),
-                v,
-                Int(p.batch),
-                Int(depth),
-                Int(depth),
-                Int(ih),
-                Int(iw),
-                Int(oh),
-                Int(ow),
-                *map(Int, pads),
-                Int(block),
-                Int(share),
-            ),
-            options,
-            nbytes=4 * depth * (p.batch * ih * iw + 36 * tiles),
-        ),
-        KernelCall(
-            SOURCE,
-            "eng_wino_output",
-            (blocks, ceil_div(row_tiles, out_share)),
-            (1, 1),
-            (u, v, Operand("out"), *shape, Int(oh), Int(ow), Int(block), Int(out_share)),
-            options,
-            epilogue=epilogue and forward,
-            flops=p.flops,
-            nbytes=4 * (36 * depth * tiles + rows * p.batch * oh * ow),
-        ),
-    ]
+    split = ceil_div(depth, ceil_div(caps.compute_units, row_tiles))
+    weights = KernelCall(
+        SOURCE,
+        "eng_wino_weights",
+        (row_tiles, ceil_div(depth, split)),
+        (1, 1),
+        (Operand("w"), u, Int(rows), Int(depth), Int(split)),
+        options if forward else (*options, "-DFLIP"),
+        nbytes=4 * 45 * rows * depth,
+    )
+    tiles = p.batch * ceil_div(oh, 4) * ceil_div(ow, 4)
+    slabs = ceil_div(36 * depth * tiles, _SLAB)
+    slab = round_up(ceil_div(tiles, slabs), lanes)
+    v = Scratch("wino_v", 4 * 36 * depth * slab)
+    image = (Int(ih), Int(iw), Int(oh), Int(ow), *map(Int, pads))
+    calls = [weights]
+    for first in range(0, tiles, slab):
+        last = min(first + slab, tiles)
+        block, blocks = _blocks(last - first, lanes)
+        share = ceil_div(depth, caps.compute_units) if blocks % caps.compute_units else depth
+        span = (Int(first), Int(last), Int(block))
+        calls.append(
+            KernelCall(
+                SOURCE,
+                "eng_wino_input",
+                (blocks, ceil_div(depth, share)),
+                (1, 1),
+                (Operand("x" if forward else "dy"), v, Int(depth), *image, *span, Int(share)),
+                options,
+                nbytes=4 * depth * (p.batch * ih * iw + 36 * tiles) * (last - first) // tiles,
+            )
+        )
+        few = blocks % caps.compute_units and blocks < 16 * caps.compute_units
+        share = ceil_div(row_tiles, caps.compute_units) if few else row_tiles
+        calls.append(
+            KernelCall(
+                SOURCE,
+                "eng_wino_output",
+                (blocks, ceil_div(row_tiles, share)),
+                (1, 1),
+                (u, v, Operand("out"), Int(rows), Int(depth), Int(oh), Int(ow), *span, Int(share)),
+                options,
+                epilogue=epilogue and forward,
+                flops=p.flops * (last - first) // tiles,
+                nbytes=4 * (36 * depth * (last - first) + rows * p.batch * oh * ow),
+            )
+        )
+    return calls
+
+
+def _blocks(tiles: int, lanes: int) -> tuple[int, int]:
+    """(tiles of a block, blocks): equal blocks of at most ``_VECTORS`` vectors."""
+    block = round_up(ceil_div(tiles, ceil_div(tiles, _VECTORS * lanes)), lanes)
+    return block, ceil_div(tiles, block)
