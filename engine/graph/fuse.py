@@ -215,6 +215,8 @@ class _Fuser:
         self.ancestors: list[int] = []  # of the group numbered i: a bit for each group it needs, directly or not
         self.needed = 0  # a bit for each group that another one needs
         self.number: dict[Group, int] = {}
+        self.forms: dict[Val, int] = {}
+        self.known_forms: dict[tuple, int] = {}
 
     def run(self) -> list[Group]:
         for val in self.order:
@@ -301,7 +303,7 @@ class _Fuser:
     def _place_pointwise(self, val: Val, root: Val, through: View, dest: View) -> None:
         reads = self._reads(root, through) if root is not val else leaves(root, through, self.stored)
         base = [(val.args[0][0], BASE)] if val.kind == "write" else []
-        for group in self._candidates(reads, through.shape):
+        for group in self._candidates(reads, through.shape, root):
             space = self._alignment(group, through.shape, reads)
             if space is None:
                 continue
@@ -324,8 +326,11 @@ class _Fuser:
         group.members.append(Member(val, root, through, dest))
         self._enter(group, val, dest if root is val else None, reads)
 
-    def _candidates(self, reads: list[tuple[Val, View]], shape: tuple[int, ...]) -> list[Group]:
-        """Kernels a pointwise value might join, the best first: those it reads from, then any over the same shape."""
+    def _candidates(self, reads: list[tuple[Val, View]], shape: tuple[int, ...], root: Val) -> list[Group]:
+        """Kernels a pointwise value might join, the best first: those it reads from, then any over the same shape.
+
+        An unrelated one that does the same with other buffers is left alone: it will share a launch, not the text.
+        """
         found: dict[Group, None] = {}
         if not self.join:
             return []
@@ -336,9 +341,26 @@ class _Fuser:
         read_vals = {v for v, _ in reads}
         for group in reversed(self.groups[-64:]):
             if group.native is None and group not in found and len(group.reads) < _MAX_BUFFERS:
-                if (group.pure and group.outer == shape) or (group.reduces and read_vals & group.reads):
+                related = read_vals & group.reads
+                if group.reduces and related:
                     found[group] = None
+                elif group.pure and group.outer == shape:
+                    if related or all(self._form(m.root) != self._form(root) for m in group.members):
+                        found[group] = None
         return list(found)
+
+    def _form(self, val: Val) -> int:
+        """A number for how a value is computed from what lies in memory, whatever that is."""
+        known = self.forms.get(val)
+        if known is None:
+            if val.kind in _IN_MEMORY or (val in self.stored and val in self.home):
+                form = (val.dtype,)
+            elif val.kind == "scalar":
+                form = (val.kind, val.dtype)
+            else:
+                form = (val.kind, val.fn, val.attrs, val.dtype, *((self._form(v), at) for v, at in val.args))
+            known = self.forms[val] = self.known_forms.setdefault(form, len(self.known_forms))
+        return known
 
     def _alignment(self, group: Group, shape: tuple[int, ...], reads: list[tuple[Val, View]]) -> View | None:
         """The map of the group's space onto the flat positions of an array of ``shape``, or None."""

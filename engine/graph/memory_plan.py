@@ -37,26 +37,29 @@ class MemoryPlan:
     """Slots of all values, copies needed before groups, the arena's size, and which outputs reuse which inputs.
 
     Args:
-        groups: kernels in order. outputs: values that outlive the plan. donatable: numbers of inputs that nobody needs
-            afterwards.
+        steps: kernels in order, those that run at the same time together. outputs: values that outlive the plan.
+        donatable: numbers of inputs that nobody needs afterwards.
     """
 
-    def __init__(self, groups: list[Group], outputs: list[Val], donatable: set[int]) -> None:
+    def __init__(self, steps: list[list[Group]], outputs: list[Val], donatable: set[int]) -> None:
         self.outputs = {v: i for i, v in enumerate(outputs)}
         self.slots: dict[Val, Slot] = {}
         self.copies: dict[int, list[Copy]] = {}
         self.donated: dict[int, int] = {}  # output -> input whose buffer it takes
         self._donatable = donatable
         self._last: dict[Val, int] = {}
+        self._last_readers: dict[Val, int] = {}  # how many kernels read it in the last step that does
         self._arena: list[Slot] = []
-        for t, group in enumerate(groups):
-            for val in group.reads:
+        for t, groups in enumerate(steps):
+            for val in (v for group in groups for v in group.reads):
+                self._last_readers[val] = 1 + (self._last_readers[val] if self._last.get(val) == t else 0)
                 self._last[val] = t
                 if val.kind == "input":
                     self.slots[val] = Slot("in", val.attrs, nbytes(val), -1, t, val)
-        for t, group in enumerate(groups):
-            for val in made(group):
-                self._place(val, group, t)
+        for t, groups in enumerate(steps):
+            for group in groups:
+                for val in made(group):
+                    self._place(val, group, t)
         self.arena_bytes = _pack(self._arena)
 
     def _place(self, val: Val, group: Group, t: int) -> None:
@@ -73,7 +76,9 @@ class MemoryPlan:
         self._fresh(val, t)
 
     def _dead_after(self, val: Val, t: int) -> bool:
-        return self._last.get(val, -1) <= t and val not in self.outputs
+        """Whether a kernel of step ``t`` that reads ``val`` is the last to do so."""
+        last = self._last.get(val, -1)
+        return val not in self.outputs and (last < t or (last == t and self._last_readers[val] == 1))
 
     def _fresh(self, val: Val, t: int) -> Slot:
         number = self.outputs.get(val)

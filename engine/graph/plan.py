@@ -16,6 +16,7 @@ from .. import dtypes, opencl
 from ..errors import BuildError
 from ..settings import settings
 from . import codegen, describe, mathlib, nest
+from .batch import Batch, batches, combine, fits
 from .fuse import Group, fuse
 from .ir import Builder, Ref, Val
 from .library.call import Float, Int, KernelCall, Operand, Scratch
@@ -27,6 +28,7 @@ from .view import View
 
 _PACK = 24  # kernels in one program: bounds what one compiler error or cache entry concerns
 _MERGE_AFTER = 2  # runs of a plan of tiny kernels before they become one program
+_FEW = 3  # launches for which a tiny plan is not worth a program of its own
 _MERGE_WORK = 60_000  # elements times instructions a launch must save to be worth giving up the other units
 _pack_long = struct.Struct("q").pack
 
@@ -115,7 +117,7 @@ class Packs:
     def __init__(self) -> None:
         self._programs: dict[str, str] = {}  # kernel name -> text of the program that has it
 
-    def add(self, kernels: list[codegen.Generated]) -> None:
+    def add(self, kernels: list[codegen.Generated | Batch]) -> None:
         """Put kernels that are in no program yet into a new one."""
         new = {k.name: k.source for k in kernels if k.name not in self._programs}
         names = list(new)
@@ -125,7 +127,7 @@ class Packs:
             program = mathlib.needed(text) + text
             self._programs.update(dict.fromkeys(part, program))
 
-    def program_of(self, kernel: codegen.Generated) -> str:
+    def program_of(self, kernel: codegen.Generated | Batch) -> str:
         """The text of the program that has a kernel."""
         return self._programs[kernel.name]
 
@@ -157,33 +159,63 @@ class Plan:
         self.caps = runtime.caps
         self.runs = 0
         self.merged = False
-        groups = fuse(outputs, settings.fusion)
-        self.memory = MemoryPlan(groups, outputs, donatable)
+        self.schedule = settings.schedule if settings.schedule != "auto" else self.caps.schedule
+        self.made: dict[Group, codegen.Generated] = {}
+        steps = self._steps(fuse(outputs, settings.fusion), set(outputs))
+        self.groups = [group for step in steps for group in step]
+        self.memory = MemoryPlan(steps, outputs, donatable)
         self.arena_bytes = self.memory.arena_bytes
         self.outs: list[tuple[int, int | None]] = [
             (max(nbytes(v), 1), self.memory.donated.get(i)) for i, v in enumerate(outputs)
         ]
-        self.schedule = settings.schedule if settings.schedule != "auto" else self.caps.schedule
-        self.generated: list[codegen.Generated] = []
-        self.groups = groups
-        self.group_of: dict[int, Group] = {}  # step -> what it computes
+        self.groups_of: dict[int, list[Group]] = {}  # step -> what it computes
         pending: list[Any] = []
-        for t, group in enumerate(groups):
+        for t, groups in enumerate(steps):
             for copy in self.memory.copies.get(t, ()):
                 pending.append(CopyStep(self.place(copy.source), self.place(copy.target), copy.nbytes))
-            for item in self._group(group):
-                self.group_of[len(pending)] = group
+            for item, parts in self._items(groups):
+                self.groups_of[len(pending)] = parts
                 pending.append(item)
         self.steps = self._build(pending)
         self._describe()
-        work = sum(g.work for g in self.generated)
-        self.mergeable = (
+        self.mergeable = self._tiny(self.groups) and len(self.generated) == len(self.steps)
+
+    @property
+    def generated(self) -> list[codegen.Generated]:
+        """The generated kernels, in order."""
+        return [self.made[g] for g in self.groups if g in self.made]
+
+    def _tiny(self, groups: list[Group]) -> bool:
+        """Whether a plan is so small that one work-item had better run all of it."""
+        return (
             self.schedule == "cpu"
             and settings.fusion
-            and len(self.steps) > 1
-            and len(self.generated) == len(self.steps)
-            and work <= _MERGE_WORK * len(self.steps)
+            and len(groups) > 1
+            and all(g in self.made for g in groups)
+            and sum(m.work for m in self.made.values()) <= _MERGE_WORK * len(groups)
         )
+
+    def _steps(self, groups: list[Group], outputs: set[Val]) -> list[list[Group]]:
+        """Groups in order, those that share a launch together."""
+        caps = self.caps
+        for group in groups:
+            if group.native is None:
+                body = nest.build(group)
+                if body.rows:
+                    self.made[group] = codegen.generate(
+                        body, self.schedule, caps.compute_units, caps.fp64, caps.float_vector_width
+                    )
+        groups = [g for g in groups if g.native is not None or g in self.made]
+        alone = [[g] for g in groups]
+        if not settings.fusion:
+            return alone
+
+        def name_of(group: Group) -> str | None:
+            kernel = self.made.get(group)
+            return kernel.name if kernel is not None and fits(kernel) else None
+
+        steps = batches(groups, name_of, outputs)
+        return alone if len(steps) > _FEW and self._tiny(groups) else steps
 
     @property
     def kernel_count(self) -> int:
@@ -217,18 +249,19 @@ class Plan:
     # -- for people -------------------------------------------------------------------------------------------------
     def _describe(self) -> None:
         """Give the launches their labels, and those of generated kernels their cost, for profiles."""
-        for i, group in self.group_of.items():
+        for i, groups in self.groups_of.items():
             step = self.steps[i]
             if isinstance(step, Launch):
-                step.bound.label = describe.label(group)
-                if group.native is None:
-                    step.bound.flops, step.bound.nbytes = describe.cost(group)
+                step.bound.label = describe.label(groups[0])
+                if groups[0].native is None:
+                    costs = [describe.cost(group) for group in groups]
+                    step.bound.flops, step.bound.nbytes = sum(c[0] for c in costs), sum(c[1] for c in costs)
 
     def launched(self) -> list[tuple[str, list[int]]]:
         """(label, positions of its ops in the log) of each launch of a run."""
         if not self.merged:
-            parts = [self.group_of.get(i) if isinstance(s, Launch) else None for i, s in enumerate(self.steps)]
-            return [(describe.label(g), [p for p, _ in describe.origins(g)]) for g in parts if g is not None]
+            parts = [self.groups_of[i] for i, s in enumerate(self.steps) if isinstance(s, Launch)]
+            return [(describe.label(p[0]), sorted({n for g in p for n, _ in describe.origins(g)})) for p in parts]
         places = sorted({p for g in self.groups for p, _ in describe.origins(g)})
         return [(self.steps[0].bound.label, places)]
 
@@ -243,16 +276,17 @@ class Plan:
         return 2, 0, slot.offset
 
     # -- making launches --------------------------------------------------------------------------------------------
+    def _items(self, groups: list[Group]) -> list[tuple[Any, list[Group]]]:
+        """What a step of the memory plan launches, each with the groups that it computes."""
+        if len(groups) == 1:
+            return [(item, groups) for item in self._group(groups[0])]
+        members = {self.made[g]: g for g in groups}
+        made_ = combine(list(members), self.memory.slots, self.caps.max_parameter_size, self.caps.fp64)
+        return [(batch, [members[m] for m in batch.members]) for batch in made_]
+
     def _group(self, group: Group) -> list[Any]:
         if group.native is None:
-            body = nest.build(group)
-            if body.rows == 0:
-                return []
-            made_ = codegen.generate(
-                body, self.schedule, self.caps.compute_units, self.caps.fp64, self.caps.float_vector_width
-            )
-            self.generated.append(made_)
-            return [made_]
+            return [self.made[group]]
         val = group.native
         if val.kind == "host":
             return [self._host(group)]
@@ -306,13 +340,14 @@ class Plan:
         return (2, 0, offset), offset // itemsize, itemsize
 
     def _build(self, pending: list[Any]) -> list[Any]:
-        self.packs.add([item for item in pending if isinstance(item, codegen.Generated)])
+        self.packs.add([item for item in pending if isinstance(item, (codegen.Generated, Batch))])
         steps = []
         for item in pending:
-            if isinstance(item, codegen.Generated):
+            if isinstance(item, (codegen.Generated, Batch)):
                 program = self.packs.program_of(item)
+                launch = self._batch if isinstance(item, Batch) else self._launch
                 try:
-                    steps.append(self._launch(item, program))
+                    steps.append(launch(item, program))
                 except BuildError:
                     self.packs.forget(program)
                     raise
@@ -357,6 +392,17 @@ class Plan:
                 numbers.append((index, arg.number, packer(arg.dtype)))
             index += 1
         return Launch(bound, buffers, numbers)
+
+    def _batch(self, batch: Batch, source: str) -> Launch:
+        kernel = self.runtime.programs.kernel(source, batch.name)
+        bound = opencl.BoundKernel(self.runtime.queue, kernel, batch.global_size, batch.local_size)
+        table = self.runtime.memory.alloc(batch.table.nbytes)
+        self.runtime.queue.write(table, 0, batch.table, fresh=True)
+        bound.set_buffer(0, table)
+        if batch.faults is not None:
+            bound.set_buffer(batch.faults, self.fault)
+        buffers = [(index, *self.place(slot)[:2]) for index, slot in batch.buffers]
+        return Launch(bound, buffers, [(index, number, packer(dtype)) for index, number, dtype in batch.numbers])
 
     def _library_launch(self, call: KernelCall, where: dict[str, tuple], source: str) -> Launch:
         kernel = self.runtime.programs.kernel(source, call.kernel, call.options)

@@ -46,7 +46,7 @@ class FaultArg:
 Arg = BufferArg | IntArg | ScalarArg | FaultArg
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Generated:
     """A kernel to build and launch. ``body`` is the text between the braces, for merging kernels into one."""
 
