@@ -114,6 +114,12 @@ ENG_FN long eng_gcd64(long a, long b) {
   return (long)x;
 }
 
+ENG_FN ulong eng_mul_high(ulong a, ulong b) {
+  const ulong al = a & 0xffffffffUL, ah = a >> 32, bl = b & 0xffffffffUL, bh = b >> 32;
+  const ulong middle = ah * bl + ((al * bl) >> 32), other = al * bh + (middle & 0xffffffffUL);
+  return ah * bh + (middle >> 32) + (other >> 32);
+}
+
 // -- index checks: the first fault since the host last looked is kept -------------------------------------------------
 
 ENG_FN long eng_check(long i, long n, __global int* fault) {

@@ -1,7 +1,8 @@
 """Random state: a seed and a position in the Philox stream.
 
-Generator number (seed, offset) gives element ``i`` of a draw the 64 random bits of Philox 4x32-10 (Salmon et al., SC
-2011) at counter ``offset + i``; a draw of n elements moves the offset on, so the stream is the same on every device.
+Element ``i`` of a draw has a word (32 bits) or two of Philox 4x32-10 (Salmon et al., SC 2011) under the key ``seed``.
+In tiles of 16 counters from ``offset`` on all first words come before all second ones and so on (cl_kernels/random.cl).
+A draw of n elements moves the offset on by whole tiles, so the stream is the same on every device.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Generator:
     def take(self, count: int) -> tuple[int, int]:
         """(seed, offset) for a draw of ``count`` elements; moves the stream on."""
         at = self._offset
-        self._offset = (at + (count + 1) // 2) & _MASK
+        self._offset = (at + 16 * -(-count // 32)) & _MASK  # as if each element took two words
         if Capture.active is not None:
             source = _Draw(self, count)
             return provide(self._seed, source, 0), provide(at, source, 1)

@@ -104,8 +104,8 @@ class BatchedBuilder(Builder):
         ]
         return self.wrap(self.base.pw(fn, *inner, dtype=dtype), True)
 
-    def philox(self, counter: Ref, seed: Ref, offset: Ref) -> Ref:
-        """Random bits; with "different" each example has a key of its own."""
+    def random_number(self, fn: str, position: Ref, seed: Ref, offset: Ref) -> Ref:
+        """Random numbers; with "different" each example has a key of its own."""
         if self.random == "error":
             raise RuntimeError(
                 "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
@@ -118,7 +118,7 @@ class BatchedBuilder(Builder):
             for _ in range(seed.ndim):
                 keys = keys.unsqueeze(keys.ndim)
             seed = self.pw("add", seed, self.wrap(keys, True))
-        return self.pw("philox", counter, seed, offset)
+        return self.pw(fn, position, seed, offset)
 
     def reduce(self, fn: str, x: Ref, dims: Sequence[int], keepdim: bool = False) -> Ref:
         """Combine along dimensions of one example."""

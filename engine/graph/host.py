@@ -74,23 +74,45 @@ def _check(index: np.ndarray, n: np.ndarray) -> np.ndarray:
     return index
 
 
-def philox(counter: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """64 random bits a counter, Philox 4x32-10 as in random.cl."""
+def _philox_words(tile: np.ndarray, i: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> list[np.ndarray]:
+    """The four words (in uint64) of the counter of position i: Philox 4x32-10 as in random.cl."""
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
-    block = (counter >> np.uint64(1)) + offset
+    block = offset + (tile << np.uint64(4)) + (i & np.uint64(15))
     c = [block & low, block >> half, np.zeros_like(block), np.zeros_like(block)]
     k0, k1 = np.broadcast_to(seed & low, block.shape).copy(), np.broadcast_to(seed >> half, block.shape).copy()
     for _ in range(10):
         p0, p1 = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
         c = [(p1 >> half) ^ c[1] ^ k0, p1 & low, (p0 >> half) ^ c[3] ^ k1, p0 & low]
         k0, k1 = (k0 + np.uint64(0x9E3779B9)) & low, (k1 + np.uint64(0xBB67AE85)) & low
-    odd = (counter & np.uint64(1)) == 1
-    return np.where(odd, (c[3] << half) | c[2], (c[1] << half) | c[0])
+    return c
 
 
-FUNCTIONS["philox"] = philox
+def philox(i: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """32 random bits a position."""
+    words = _philox_words(i >> np.uint64(6), i, seed, offset)
+    return np.choose(((i >> np.uint64(4)) & np.uint64(3)).astype(np.int64), words).astype(np.uint32)
+
+
+def philox64(i: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """64 random bits a position."""
+    c = _philox_words(i >> np.uint64(5), i, seed, offset)
+    half = np.uint64(32)
+    return np.where(i & np.uint64(16), (c[3] << half) | c[2], (c[1] << half) | c[0])
+
+
+def normal(i: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """A normal number a position (Box and Muller 1958)."""
+    c = _philox_words(i >> np.uint64(6), i, seed, offset)
+    upper = (i & np.uint64(32)) != 0
+    a, angle = np.where(upper, c[2], c[0]), np.where(upper, c[3], c[1]) * (2 * np.pi * 2.0**-32)
+    radius = np.sqrt(-2 * np.log(np.minimum((a.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32), 1)))
+    return (radius * np.where(i & np.uint64(16), np.sin(angle), np.cos(angle))).astype(np.float32)
+
+
+FUNCTIONS |= {"philox": philox, "philox64": philox64, "normal": normal}
 FUNCTIONS["check"] = _check
+FUNCTIONS["mul_high"] = lambda a, b: ((a.astype(object) * b.astype(object)) >> 64).astype(np.uint64)
 REDUCERS: dict[str, Callable[..., Any]] = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 
 

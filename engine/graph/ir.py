@@ -327,6 +327,10 @@ class Builder:
             return x
         return self.pw("cast", x, dtype=dtype)
 
+    def random_number(self, fn: str, position: Ref, seed: Ref, offset: Ref) -> Ref:
+        """Random numbers at positions (uint64) of a draw: ``fn`` is "philox" (32 bits), "philox64" or "normal"."""
+        return self.pw(fn, position, seed, offset)
+
     def where(self, condition: Ref, a: Operand, b: Operand) -> Ref:
         """``a`` where the condition holds, else ``b``."""
         return self.pw("where", condition, a, b)

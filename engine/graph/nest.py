@@ -33,7 +33,8 @@ class Instr:
     """One named scalar of the body. ``phase``: the number of reduction loops that must have run before it.
 
     kind "expr": ``text`` with operand names already in place; "load": from ``access``; "take": from ``access`` at
-    operand 0; "reduce": result of reduction ``text`` over operand 0.
+    operand 0; "reduce": result of reduction ``text`` over operand 0; "random": function ``text`` of position, seed and
+    offset, the position being that of ``access`` if there is one.
     """
 
     name: str
@@ -246,6 +247,8 @@ class _NestBuilder:
             return self._take(val, view)
         operands = tuple(self.value(a, self._compose(view, val, w)) for a, w in val.args)
         level = max(o.level for o in operands)
+        if val.fn in scalar.RANDOM_TILES:
+            return self._random(val, view, operands)
         if val.fn == "cast":
             text = scalar.cast(operands[0].name, operands[0].dtype, val.dtype)
             return self._emit("expr", val.dtype, text, operands, level)
@@ -259,6 +262,17 @@ class _NestBuilder:
         names = [o.name for o in operands]
         text = fn.template(kind).format(*names, T=scalar.c_type(like.dtype), t=scalar.short_name(like.dtype))
         return self._emit("expr", val.dtype, text, operands, level, cost=fn.cost)
+
+    def _random(self, val: Val, view: View, operands: tuple[Instr, ...]) -> Instr:
+        """A random number, with the way its position runs if affine: neighbours may then be made together."""
+        (position, through), *_ = val.args
+        at = self._compose(view, val, through)
+        while position.kind == "pw" and position.fn == "cast":
+            at = self._compose(at, position, position.args[0][1])
+            position = position.args[0][0]
+        access = Access(-1, at.offset, *self._access_strides(at), dtypes.int64) if position.kind == "iota" else None
+        level = max(o.level for o in operands)
+        return self._emit("random", val.dtype, val.fn, operands, level, access=access, cost=scalar.lookup(val.fn).cost)
 
     def _access_strides(self, view: View) -> tuple[tuple[int, ...], tuple[int, ...]]:
         outer = tuple(view.strides[last] for _, last in self.outer_dims)

@@ -171,10 +171,15 @@ for _name, _cost in (
 ).items():
     define(_name, f=f"eng_{_name}_{{t}}({{0}}, {{1}})", cost=_cost)
 define("pow_int", i="eng_powi({T}, {0}, {1})", u="eng_powi({T}, {0}, {1})", cost=20)
+define("mul_high", u="eng_mul_high({0}, {1})", cost=4)  # upper half of a product of uint64
 define("gcd", i="eng_gcd({T}, {0}, {1})", u="eng_gcd({T}, {0}, {1})", cost=40)
 define("round_even", f="eng_round_{t}({0})")
-# Random bits: counter (element number), then seed and offset of the generator.
-define("philox", u="eng_philox({0}, {1}, {2})", i="eng_philox({0}, {1}, {2})", cost=40)
+# Random numbers: position in the draw, then seed and offset of the generator. RANDOM_TILES: how many positions are made
+# together at least cost, by functions called ``eng_<name>_tiles``.
+define("philox", u="eng_philox({0}, {1}, {2})", cost=40, result=dtypes.uint32)
+define("philox64", u="eng_philox64({0}, {1}, {2})", cost=40, result=dtypes.uint64)
+define("normal", u="eng_normal({0}, {1}, {2})", cost=60, result=dtypes.float32)
+RANDOM_TILES = {"philox": 64, "philox64": 32, "normal": 64}
 # Complex numbers: built from and taken apart into real ones.
 define("complex", f="(({T}2)({0}, {1}))")
 _TABLE["pow"].forms["c"] = "eng_pow_{t}({0}, {1})"

@@ -9,6 +9,7 @@ from .writer import Reducer, Writer
 
 _SERIAL = 131072  # work (elements times instructions / 8) that one work-item does sooner than a second one wakes up
 _LANES = 128  # columns a CPU work-item reduces side by side
+_PIECE = 512  # random numbers made at a time
 _BLOCK = 2048  # elements summed before the partial sum joins the total: bounds rounding error as a tree would
 
 
@@ -45,11 +46,40 @@ class CpuPointwise(Writer):
         steady = [i for i in self.needed([s.value for s in nest.stores], ELEMENT) if not self._varies(i)]
         for instr in steady:
             self.declare(instr, [*indices, "0"], [])
+        tiled = [i for i in self.needed([s.value for s in nest.stores], ELEMENT) if self._comes_in_tiles(i)]
+        if tiled:
+            self._draw(tiled, indices)
         self.vectorise(n)
-        self.open("for (long j = begin; j < end; j++)")
-        self._body([*indices, "j"], hoisted + steady)
+        self.open(f"for (long j = {'at' if tiled else 'begin'}; j < {'stop' if tiled else 'end'}; j++)")
+        for instr in tiled:
+            self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {instr.name}t[{instr.name}s + j - at];")
+        self._body([*indices, "j"], hoisted + steady + tiled)
         self.close()
+        if tiled:
+            self.close()
         self.close()
+
+    def _comes_in_tiles(self, instr: Instr) -> bool:
+        """Whether it is a random number whose neighbours along the innermost loop are those of the stream."""
+        return (
+            instr.kind == "random"
+            and instr.access is not None
+            and instr.access.outer[-1] == 1
+            and not any(self._varies(o) for o in instr.operands[1:])
+        )
+
+    def _draw(self, tiled: list[Instr], indices: list[str]) -> None:
+        """Open a loop over pieces of the run; random numbers of a piece are made first, in whole tiles."""
+        for instr in tiled:
+            self.line(f"{scalar.c_type(instr.dtype)} {instr.name}t[{_PIECE + scalar.RANDOM_TILES[instr.text]}];")
+        self.open(f"for (long at = begin; at < end; at += {_PIECE})")
+        self.line(f"const long stop = at + {_PIECE} < end ? at + {_PIECE} : end;")
+        for instr in tiled:
+            name, tile = instr.name, scalar.RANDOM_TILES[instr.text]
+            self.line(f"const long {name}p = {self.address(instr.access, [*indices, 'at'], [])};")
+            self.line(f"const long {name}s = {name}p % {tile};")
+            seed, offset = (self.use(o) for o in instr.operands[1:])
+            self.line(f"eng_{instr.text}_tiles({name}t, {name}p - {name}s, {name}s + stop - at, {seed}, {offset});")
 
     def _varies(self, instr: Instr) -> bool:
         """Whether a value changes along the innermost loop."""

@@ -171,6 +171,8 @@ class Writer:
         if instr.kind == "take":
             a = instr.access
             return load(instr.dtype, f"b{a.buffer}", f"o{a.buffer} + {self.use(instr.operands[0])}")
+        if instr.kind == "random":
+            return scalar.lookup(instr.text).template("u").format(*(self.use(o) for o in instr.operands))
         return instr.text
 
     def use(self, instr: Instr) -> str:

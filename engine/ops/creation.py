@@ -327,52 +327,64 @@ views_module.ARANGE = lambda n: arange_of(0, n, 1, None, None)
 
 
 # -- random -----------------------------------------------------------------------------------------------------------
-def _bits(b: Any, shape: tuple[int, ...], seed: Any, offset: Any) -> Any:
-    count = prod(shape)
-    return b.philox(
-        b.iota((count,), 0).cast(dtypes.uint64), seed.cast(dtypes.uint64), offset.cast(dtypes.uint64)
-    ).reshape(shape)
+def random_numbers(b: Any, fn: str, shape: tuple[int, ...], seed: Any, offset: Any) -> Any:
+    """A draw of random numbers: ``fn`` is "philox" (32 bits), "philox64" (64 bits) or "normal" (float32)."""
+    numbers = [n.cast(dtypes.uint64) for n in (seed, offset)]
+    return b.random_number(fn, b.iota((prod(shape),), 0).cast(dtypes.uint64), *numbers).reshape(shape)
 
 
-def uniform_bits(b: Any, bits: Any, dtype: dtypes.dtype) -> Any:
-    """Floats in [0, 1) from 64 random bits: 24 of them for float32, 53 for float64, 11 or 8 for the 16-bit types."""
+def leading_bits(b: Any, shape: tuple[int, ...], seed: Any, offset: Any, digits: int) -> Any:
+    """A draw of random integers of that many bits, at most 31 (int32) or 63 (int64)."""
+    if digits < 32:
+        return b.shr(random_numbers(b, "philox", shape, seed, offset), 32 - digits).cast(dtypes.int32)
+    return b.shr(random_numbers(b, "philox64", shape, seed, offset), 64 - digits).cast(dtypes.int64)
+
+
+def uniform(b: Any, shape: tuple[int, ...], seed: Any, offset: Any, dtype: dtypes.dtype) -> Any:
+    """A draw of floats in [0, 1) of 24 bits for float32, 53 for float64, 11 or 8 for the 16-bit types."""
     digits = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
-    compute = wide(dtype)
-    return b.shr(bits, 64 - digits).cast(dtypes.int64).cast(compute) * (2.0**-digits)
+    return leading_bits(b, shape, seed, offset, digits).cast(wide(dtype)) * (2.0**-digits)
 
 
 def _rand_lower(b: Any, seed: Any, offset: Any, shape: tuple, dtype: dtypes.dtype, device: Device) -> Any:
-    return uniform_bits(b, _bits(b, shape, seed, offset), dtype).cast(dtype)
+    return uniform(b, shape, seed, offset, dtype).cast(dtype)
 
 
 _NUMBERS = (dtypes.int64, dtypes.int64)
+_SMALL_SPAN = 1 << 20  # up to which random integers come from 32 bits
 _rand = Op("rand", lambda shape, dtype, device: _full_rule(shape, dtype, device, ""), _rand_lower, scalars=_NUMBERS)
 
 
 def _randn_lower(b: Any, seed: Any, offset: Any, shape: tuple, dtype: dtypes.dtype, device: Device) -> Any:
-    """Box and Muller 1958, from one 64-bit draw an element: radius from the upper half, angle from the lower."""
-    bits = _bits(b, shape, seed, offset)
-    real = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
-    high = b.shr(bits, 32).cast(dtypes.int64).cast(real)
-    low = b.pw("and", bits, 0xFFFFFFFF).cast(dtypes.int64).cast(real)
-    u = (high + 0.5) * (2.0**-32)
-    radius = b.sqrt(b.log(b.pw("min", u, 1.0)) * -2.0)
-    return (radius * b.cos(low * (2 * np.pi * 2.0**-32))).cast(dtype)
+    """Normal numbers; float64 by Box and Muller 1958, radius from the upper half of 64 bits, angle from the lower."""
+    if dtype is not dtypes.float64:
+        return random_numbers(b, "normal", shape, seed, offset).cast(dtype)
+    bits = random_numbers(b, "philox64", shape, seed, offset)
+    high = b.shr(bits, 32).cast(dtypes.int64).cast(dtype)
+    low = b.pw("and", bits, 0xFFFFFFFF).cast(dtypes.int64).cast(dtype)
+    radius = b.sqrt(b.log((high + 0.5) * (2.0**-32)) * -2.0)
+    return radius * b.cos(low * (2 * np.pi * 2.0**-32))
 
 
 _randn = Op("randn", lambda shape, dtype, device: _full_rule(shape, dtype, device, ""), _randn_lower, scalars=_NUMBERS)
 
 
 def _randint_lower(
-    b: Any, seed: Any, offset: Any, low: Any, span: Any, shape: tuple, dtype: dtypes.dtype, device: Device
+    b: Any, seed: Any, offset: Any, low: Any, span: Any, shape: tuple, dtype: dtypes.dtype, device: Device, small: bool
 ) -> Any:
-    bits = b.shr(_bits(b, shape, seed, offset), 1)
-    return (b.rem_int(bits.cast(dtypes.int64), span) + low).cast(dtype)
+    """low + the upper half of (random bits times span): of 32 bits where the span is so small that none is favoured by
+    more than 2^-12, else of 64."""
+    if small:
+        bits = random_numbers(b, "philox", shape, seed, offset).cast(dtypes.uint64)
+        number = b.shr(bits * span.cast(dtypes.uint64), 32)
+    else:
+        number = b.mul_high(random_numbers(b, "philox64", shape, seed, offset), span.cast(dtypes.uint64))
+    return (number.cast(dtypes.int64) + low).cast(dtype)
 
 
 _randint = Op(
     "randint",
-    lambda shape, dtype, device: _full_rule(shape, dtype, device, ""),
+    lambda shape, dtype, device, small: _full_rule(shape, dtype, device, ""),
     _randint_lower,
     scalars=(dtypes.int64,) * 4,
 )
@@ -386,7 +398,10 @@ def draw(kind: Op, shape: Sequence[int], dtype: Any, device: Any, generator: Any
         pairs = pairs * sqrt(0.5) if kind is _randn else pairs
         return copy_in_order(pairs.view(dtype).squeeze(-1), None)
     numbers = (generator or random.default_generator).take(prod(shape))
-    return kind((), (shape, dtype or dtypes.default.get(), resolve(device)), (*numbers, *extra))
+    static = (shape, dtype or dtypes.default.get(), resolve(device))
+    if kind is _randint:
+        static = (*static, extra[1] <= _SMALL_SPAN)
+    return kind((), static, (*numbers, *extra))
 
 
 def _make_state(array: np.ndarray) -> Tensor:

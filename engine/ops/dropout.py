@@ -8,6 +8,7 @@ from .. import dtypes, random
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .activation import zeros_like
+from .creation import leading_bits
 from .op import Op, function
 from .pointwise import compute, pointwise_spec, wide
 
@@ -18,9 +19,7 @@ def _scalars(x: Spec) -> tuple:
 
 def _lower(b: Any, x: Any, seed: Any, offset: Any, bound: Any, scale: Any) -> Any:
     """x * scale where 31 random bits are at or above the bound, else 0."""
-    counter = b.iota((x.size,), 0).cast(dtypes.uint64)
-    bits = b.philox(counter, seed.cast(dtypes.uint64), offset.cast(dtypes.uint64)).reshape(x.shape)
-    drop = b.shr(bits, 33).cast(dtypes.int64) < bound
+    drop = leading_bits(b, x.shape, seed, offset, 31) < bound.cast(dtypes.int32)
     return b.where(drop, 0, compute(x) * scale).cast(x.dtype)
 
 
@@ -36,7 +35,7 @@ _dropout = Op(
 
 def _fused(input: Tensor, p: float) -> Tensor:
     seed, offset = random.default_generator.take(input._spec.numel)
-    return _dropout((input,), (), (seed, offset, round(p * 2**31), 1.0 / (1.0 - p)))
+    return _dropout((input,), (), (seed, offset, min(round(p * 2**31), 2**31 - 1), 1.0 / (1.0 - p)))
 
 
 @function(method=False, inplace=True)

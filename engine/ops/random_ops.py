@@ -25,18 +25,18 @@ def _real(dtype: dtypes.dtype) -> dtypes.dtype:
     return dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
 
 
-def _open_uniform(b: Any, bits: Any, real: dtypes.dtype) -> Any:
+def _open_uniform(b: Any, shape: tuple[int, ...], seed: Any, offset: Any, real: dtypes.dtype) -> Any:
     """Floats strictly between 0 and 1: midpoints of 2^23 (2^52) equal parts, which the dtype holds exactly."""
     digits = 52 if real is dtypes.float64 else 23
-    return (b.shr(bits, 64 - digits).cast(dtypes.int64).cast(real) + 0.5) * (2.0**-digits)
+    return (creation.leading_bits(b, shape, seed, offset, digits).cast(real) + 0.5) * (2.0**-digits)
 
 
-def _drawing(name: str, transform: Any, extra: int) -> Op:
-    """An op that draws ``transform(b, bits, real dtype, *numbers)``; static: shape, dtype, device."""
+def _drawing(name: str, transform: Any, extra: int, uniform: Any = _open_uniform) -> Op:
+    """An op that draws ``transform(b, uniform numbers, *parameters)``; static: shape, dtype, device."""
 
     def lower(b: Any, seed: Any, offset: Any, *args: Any) -> Any:
         *numbers, shape, dtype, device = args
-        return transform(b, creation._bits(b, shape, seed, offset), _real(dtype), *numbers).cast(dtype)
+        return transform(b, uniform(b, shape, seed, offset, _real(dtype)), *numbers).cast(dtype)
 
     return Op(
         name,
@@ -47,7 +47,7 @@ def _drawing(name: str, transform: Any, extra: int) -> Op:
 
 
 def _uniform_lower(b: Any, seed: Any, offset: Any, low: Any, span: Any, shape: Any, dtype: Any, device: Any) -> Any:
-    u = creation.uniform_bits(b, creation._bits(b, shape, seed, offset), dtype)
+    u = creation.uniform(b, shape, seed, offset, dtype)
     return (u * span + low).cast(dtype)
 
 
@@ -55,12 +55,10 @@ _uniform = Op(
     "uniform", lambda shape, dtype, device: spec(dtype, device, shape), _uniform_lower,
     scalars=lambda shape, dtype, device: (*_NUMBERS, wide(dtype), wide(dtype)),
 )  # fmt: skip
-_exponential = _drawing("exponential", lambda b, bits, t, rate: -b.log(_open_uniform(b, bits, t)) / rate, 1)
-_cauchy = _drawing(
-    "cauchy", lambda b, bits, t, median, sigma: median + sigma * b.tan((_open_uniform(b, bits, t) - 0.5) * math.pi), 2
-)
-_geometric = _drawing("geometric", lambda b, bits, t, scale: b.ceil(b.log(_open_uniform(b, bits, t)) * scale), 1)
-_below = _drawing("bernoulli", lambda b, bits, t, p: b.lt(creation.uniform_bits(b, bits, t), p), 1)
+_exponential = _drawing("exponential", lambda b, u, rate: -b.log(u) / rate, 1)
+_cauchy = _drawing("cauchy", lambda b, u, median, sigma: median + sigma * b.tan((u - 0.5) * math.pi), 2)
+_geometric = _drawing("geometric", lambda b, u, scale: b.ceil(b.log(u) * scale), 1)
+_below = _drawing("bernoulli", lambda b, u, p: b.lt(u, p), 1, creation.uniform)
 
 
 def _fill(x: Tensor, op: Op, numbers: tuple, generator: Any, name: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import engine
+from engine.graph import host
 
 _N = 20_000
 
@@ -43,6 +45,74 @@ def test_the_seed_decides() -> None:
     a = engine.empty(5).uniform_(generator=engine.Generator().manual_seed(7))
     b = engine.empty(5).uniform_(generator=engine.Generator().manual_seed(7))
     assert a.tolist() == b.tolist() and len(set(a.tolist())) == 5
+
+
+def _words(counter: int, seed: int) -> list[int]:
+    """Philox 4x32-10 in plain integers."""
+    c, k = [counter & 0xFFFFFFFF, counter >> 32, 0, 0], [seed & 0xFFFFFFFF, seed >> 32]
+    for _ in range(10):
+        p, q = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
+        c = [(q >> 32) ^ c[1] ^ k[0], q & 0xFFFFFFFF, (p >> 32) ^ c[3] ^ k[1], p & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return c
+
+
+def _normal(i: int, words: list[int]) -> float:
+    a, b = words[2 * (i >> 5 & 1)], words[2 * (i >> 5 & 1) + 1]
+    turn = (math.sin if i & 16 else math.cos)(2 * math.pi * b * 2.0**-32)
+    return math.sqrt(-2 * math.log(min((a + 0.5) * 2.0**-32, 1.0))) * turn
+
+
+def test_the_words_are_those_of_the_paper() -> None:
+    """Known answers of the authors' Random123 library."""
+    assert _words(0, 0) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
+    i, key = np.arange(8, dtype=np.uint64), [np.array([v], np.uint64) for v in (9, 3)]
+    assert host.philox(i, *key).tolist() == [_words(3 + k, 9)[0] for k in range(8)]
+
+
+@pytest.mark.parametrize("shape", [(1,), (63,), (1000,), (27, 40), (3, 5, 70)])
+def test_the_stream_does_not_depend_on_how_it_is_computed(shape: tuple[int, ...]) -> None:
+    """Neighbours made together and elements made one by one (a transposed use) are those of plain integers."""
+    n, last = math.prod(shape), (*range(1, len(shape)), 0)
+    narrow = [_words((i >> 6) * 16 + (i & 15), 9) for i in range(n)]
+    bits = [w[i >> 4 & 3] for i, w in enumerate(narrow)]
+    wide = [_words((i >> 5) * 16 + (i & 15), 9)[2 * (i >> 4 & 1) :] for i in range(n)]
+    pairs = [w[1] << 32 | w[0] for w in wide]
+    draws: list[tuple[Callable[[], Any], list]] = [
+        (lambda: engine.rand(shape), [(w >> 8) * 2.0**-24 for w in bits]),
+        (lambda: engine.rand(shape, dtype=engine.float64), [(p >> 11) * 2.0**-53 for p in pairs]),
+        (lambda: engine.randn(shape), [_normal(i, w) for i, w in enumerate(narrow)]),
+        (lambda: engine.randint(-5, 95, shape), [(w * 100 >> 32) - 5 for w in bits]),
+        (lambda: engine.randint(0, 10**12, shape), [p * 10**12 >> 64 for p in pairs]),
+    ]
+    for draw, numbers in draws:
+        want = np.array(numbers).reshape(shape)
+        engine.manual_seed(9)
+        assert np.allclose(draw().numpy(), want, atol=2e-6, rtol=1e-6)
+        engine.manual_seed(9)
+        turned = (draw().permute(last) * 1).contiguous().numpy()
+        assert np.allclose(turned, want.transpose(last), atol=2e-6, rtol=1e-6)
+
+
+def test_draws_in_slices_and_beside_each_other() -> None:
+    """A flipped and a shifted draw, and two draws in one kernel, are those of the whole."""
+    engine.manual_seed(2)
+    whole, second = engine.rand(1500).numpy(), engine.rand(1500).numpy()
+    engine.manual_seed(2)
+    assert np.array_equal((engine.rand(1500) + engine.rand(1500)).numpy(), whole + second)
+    engine.manual_seed(2)
+    assert np.array_equal((engine.rand(1500)[77:1333] * 1).numpy(), whole[77:1333])
+    engine.manual_seed(2)
+    assert np.array_equal((engine.rand(1500).flip(0) * 1).numpy(), whole[::-1])
+
+
+def test_normal_tails_and_independence() -> None:
+    engine.manual_seed(3)
+    x = engine.randn(2**18).numpy().astype(np.float64)
+    assert abs((x**4).mean() - 3) < 0.08 and abs((x**3).mean()) < 0.05
+    assert abs((np.abs(x) > 3).mean() - 0.0027) < 0.0004
+    for lag in (1, 16, 32, 48, 64):
+        assert abs((x[lag:] * x[:-lag]).mean()) < 0.01
 
 
 def test_integers() -> None:
