@@ -37,6 +37,7 @@ from . import (
     pool,
     random_ops,
     reduce,
+    resample,
     scan,
     scattering,
     search,

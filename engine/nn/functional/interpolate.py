@@ -1,7 +1,7 @@
 """Resampling of images and signals to another size.
 
-Every mode is separable, so each axis is resampled by itself. Whole-number factors become views and pointwise
-arithmetic, antialiased modes become a matmul with the weight matrix, and the rest gathers a few taps an output element.
+Nearest by whole factors becomes views, antialiased modes a matmul with the weight matrix of each axis, and the rest is
+one kernel over all axes (ops/resample.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool
 __all__ = ["interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
 
 _MODES_OF_DIMS = {"linear": 3, "bilinear": 4, "bicubic": 4, "lanczos": 4, "trilinear": 5}
+_KERNELS = {"nearest": "nearest", "nearest-exact": "nearest-exact", "bicubic": "cubic"}
 _ALL_MODES = "nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact"
 
 
@@ -35,13 +36,6 @@ def _ratio(size: int, out: int, scale: float | None, align_corners: bool = False
 
 def _take(x: Tensor, dim: int, index: Tensor) -> Tensor:
     return x.index_select(dim, index)
-
-
-def _along(weights: Tensor, x: Tensor, dim: int) -> Tensor:
-    """Shape a weight vector so that it broadcasts along ``dim`` of ``x``."""
-    shape = [1] * x.dim()
-    shape[dim] = weights.size(0)
-    return weights.reshape(shape).to(x.dtype)
 
 
 def _repeat(x: Tensor, dim: int, factor: int) -> Tensor:
@@ -67,37 +61,6 @@ def _nearest_axis(x: Tensor, dim: int, out: int, scale: float | None, exact: boo
     return _take(x, dim, positions.floor().to(dtypes.int64).clamp_max(size - 1))
 
 
-def _linear_by_factor(x: Tensor, dim: int, factor: int) -> Tensor:
-    """Linear upsampling by a whole factor, align_corners=False: a fixed blend of each element and its neighbours."""
-    size = x.size(dim)
-    before = ops.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, size - 1)], dim).unsqueeze(dim + 1)
-    after = ops.cat([x.narrow(dim, 1, size - 1), x.narrow(dim, size - 1, 1)], dim).unsqueeze(dim + 1)
-    here = x.unsqueeze(dim + 1)
-    phase = (ops.arange(factor, dtype=_weight_dtype(x), device=x.device) + 0.5) / factor - 0.5
-    phase = _along(phase, here, dim + 1)
-    blend = here * (1.0 - phase.abs()) + before * (-phase).clamp_min(0.0) + after * phase.clamp_min(0.0)
-    shape = list(x.shape)
-    shape[dim] = size * factor
-    return blend.reshape(shape)
-
-
-def _linear_axis(x: Tensor, dim: int, out: int, scale: float | None, align_corners: bool) -> Tensor:
-    size = x.size(dim)
-    if out == size:
-        return x
-    ratio = _ratio(size, out, scale, align_corners)
-    if size == 1:
-        return _repeat(x, dim, out)
-    if not align_corners and out % size == 0 and ratio == size / out:
-        return _linear_by_factor(x, dim, out // size)
-    at = ops.arange(out, dtype=_weight_dtype(x), device=x.device)
-    at = at * ratio if align_corners else ((at + 0.5) * ratio - 0.5).clamp_min(0.0)
-    low = at.floor().clamp_max(size - 1)
-    fraction = _along((at - low).clamp(0.0, 1.0), x, dim)
-    low = low.to(dtypes.int64)
-    return _take(x, dim, low) * (1.0 - fraction) + _take(x, dim, (low + 1).clamp_max(size - 1)) * fraction
-
-
 def cubic_weights(t: Tensor, a: float = -0.75) -> list[Tensor]:
     """Weights of the taps at -1, 0, 1, 2 for offset t in [0, 1) (Keys 1981)."""
 
@@ -108,21 +71,6 @@ def cubic_weights(t: Tensor, a: float = -0.75) -> list[Tensor]:
         return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
 
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
-
-
-def _cubic_axis(x: Tensor, dim: int, out: int, scale: float | None, align_corners: bool) -> Tensor:
-    size = x.size(dim)
-    ratio = _ratio(size, out, scale, align_corners)
-    at = ops.arange(out, dtype=_weight_dtype(x), device=x.device)
-    at = at * ratio if align_corners else (at + 0.5) * ratio - 0.5
-    low = at.floor()
-    weights = cubic_weights(at - low)
-    low = low.to(dtypes.int64)
-    total = None
-    for tap, weight in enumerate(weights):
-        term = _take(x, dim, (low + (tap - 1)).clamp(0, size - 1)) * _along(weight, x, dim)
-        total = term if total is None else total + term
-    return total
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -171,18 +119,33 @@ def _filtered_axis(x: Tensor, dim: int, out: int, scale: float | None, align_cor
     return weights.matmul(x)
 
 
+def _is_whole(size: int, out: int, scale: float | None, exact: bool) -> bool:
+    """Whether nearest resampling of an axis is a view or a repetition."""
+    ratio = _ratio(size, out, scale)
+    if out == size:
+        return not exact or ratio == 1.0
+    return (out % size == 0 and ratio == size / out) or (size % out == 0 and ratio == size // out)
+
+
 def _resample(x: Tensor, mode: str, out: list[int], scales: list[float | None], align: bool, antialias: bool) -> Tensor:
+    sizes = list(x.shape[2:])
+    exact = mode == "nearest-exact"
+    nearest = mode in ("nearest", "nearest-exact")
+    whole = nearest and all(_is_whole(s, o, f, exact) for s, o, f in zip(sizes, out, scales, strict=True))
+    if not antialias and not whole and x.is_floating_point():
+        # An axis that keeps its size is copied by these modes, whatever the scale.
+        copies = mode not in ("nearest-exact", "bicubic")
+        ratios = tuple(
+            1.0 if copies and o == s else _ratio(s, o, f, align) for s, o, f in zip(sizes, out, scales, strict=True)
+        )
+        return ops.resample.resample(x, _KERNELS.get(mode, "linear"), tuple(out), ratios, align)
     # Last axis first: torch's order, and the later axes then work on contiguous rows.
     for axis in range(len(out) - 1, -1, -1):
         dim, size, scale = axis + 2, out[axis], scales[axis]
-        if mode in ("nearest", "nearest-exact"):
-            x = _nearest_axis(x, dim, size, scale, mode == "nearest-exact")
-        elif antialias:
-            x = _filtered_axis(x, dim, size, scale, align, mode)
-        elif mode == "bicubic":
-            x = _cubic_axis(x, dim, size, scale, align)
+        if nearest:
+            x = _nearest_axis(x, dim, size, scale, exact)
         else:
-            x = _linear_axis(x, dim, size, scale, align)
+            x = _filtered_axis(x, dim, size, scale, align, mode)
     return x
 
 
