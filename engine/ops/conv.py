@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
 from ..autograd.variable import Tensor
 from ..graph.library import conv as library
+from ..graph.library.conv import reference
 from ..graph.native import Native
 from ..graph.spec import Spec
 from ..settings import settings
@@ -29,17 +31,24 @@ def _in_memory(x: Any) -> Any:
     return x if x.view.contiguous else x.contiguous()
 
 
-def _launch(
-    b: Any, build: Callable[..., list], names: Sizes, operands: Sequence[Any], p: Any, shape: Sizes, winograd: bool
-) -> Any:
+def _launch(b: Any, which: str, operands: Sequence[Any], p: Any, shape: Sizes, winograd: bool) -> Any:
     dtype = operands[0].dtype
     if not all(operand.size for operand in operands) or not prod(shape):
         return b.const(0, dtype, shape).contiguous()
     operands = [_in_memory(x) for x in operands]
+    build, names, reference = _MAPS[which]
     native = Native(
-        build.__name__, names, ("out",), ((shape, dtype),), lambda caps: build(caps, dtype, p, winograd=winograd)
-    )
+        f"conv_{which}", names, ("out",), ((shape, dtype),), lambda caps: build(caps, dtype, p, winograd=winograd),
+        reference=partial(reference, p),
+    )  # fmt: skip
     return b.kernel(native, operands, native.outputs)[0]
+
+
+_MAPS: dict[str, tuple[Callable[..., list], tuple[str, ...], Callable[..., Any]]] = {
+    "forward": (library.conv_forward, ("x", "w"), reference.forward),
+    "grad_input": (library.conv_grad_input, ("dy", "w"), reference.grad_input),
+    "grad_weight": (library.conv_grad_weight, ("x", "dy"), reference.grad_weight),
+}
 
 
 def _biased(out: Any, bias: Sequence[Any]) -> Any:
@@ -58,7 +67,7 @@ def _conv_lower(b: Any, x: Any, w: Any, *args: Any) -> Any:
     *bias, stride, padding, dilation, groups, _, winograd = args
     p = _problem(x.shape, w.shape, (stride, padding, dilation, groups))
     shape = (x.shape[0], w.shape[0], *p.out_size)
-    return _biased(_launch(b, library.conv_forward, ("x", "w"), (x, w), p, shape, winograd), bias)
+    return _biased(_launch(b, "forward", (x, w), p, shape, winograd), bias)
 
 
 def _input_shape(dy: Sequence[int], w: Sequence[int], static: tuple) -> Sizes:
@@ -69,7 +78,7 @@ def _input_lower(b: Any, dy: Any, w: Any, *args: Any) -> Any:
     bias, static = args[:-6], args[-6:]
     shape = _input_shape(dy.shape, w.shape, static)
     p = _problem(shape, w.shape, static)
-    return _biased(_launch(b, library.conv_grad_input, ("dy", "w"), (dy, w), p, shape, static[5]), bias)
+    return _biased(_launch(b, "grad_input", (dy, w), p, shape, static[5]), bias)
 
 
 def _weight_shape(x: Sequence[int], dy: Sequence[int], static: tuple) -> Sizes:
@@ -79,7 +88,7 @@ def _weight_shape(x: Sequence[int], dy: Sequence[int], static: tuple) -> Sizes:
 def _weight_lower(b: Any, x: Any, dy: Any, *static: Any) -> Any:
     shape = _weight_shape(x.shape, dy.shape, static)
     p = _problem(x.shape, shape, static)
-    return _launch(b, library.conv_grad_weight, ("x", "dy"), (x, dy), p, shape, static[5])
+    return _launch(b, "grad_weight", (x, dy), p, shape, static[5])
 
 
 def _bias_grad(ctx: Any, g: Tensor) -> tuple:

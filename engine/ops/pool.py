@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -10,6 +11,7 @@ from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
 from ..graph.library import pool as library
+from ..graph.library import pool_reference as reference
 from ..graph.native import Native
 from ..graph.spec import Spec
 from .op import Op, function
@@ -35,11 +37,13 @@ def _in_shape(y: Sequence[int], p: library.PoolProblem) -> Sizes:
     return (*y[: len(y) - len(p.in_size)], *p.in_size)
 
 
-def _launch(b: Any, name: str, operands: dict[str, Any], outs: dict[str, tuple], calls: Any) -> list:
+def _launch(
+    b: Any, name: str, operands: dict[str, Any], outs: dict[str, tuple], calls: Any, reference: Callable[..., Any]
+) -> list:  # fmt: skip
     if any(not r.size for r in operands.values()) or not all(prod(shape) for shape, _ in outs.values()):
         return [b.const(0, dtype, shape).contiguous() for shape, dtype in outs.values()]
     refs = [r if r.view.contiguous else r.contiguous() for r in operands.values()]
-    native = Native(name, tuple(operands), tuple(outs), tuple(outs.values()), calls)
+    native = Native(name, tuple(operands), tuple(outs), tuple(outs.values()), calls, reference=reference)
     return b.kernel(native, refs, native.outputs)
 
 
@@ -47,7 +51,7 @@ def _max_lower(b: Any, x: Any, p: library.PoolProblem) -> list:
     full, shape = _with_planes(x.shape, p), _out_shape(x.shape, p)
     return _launch(
         b, "max_pool", {"x": x}, {"out": (shape, x.dtype), "indices": (shape, dtypes.int64)},
-        lambda caps: library.max_pool_forward(caps, x.dtype, full),
+        lambda caps: library.max_pool_forward(caps, x.dtype, full), partial(reference.max_forward, full),
     )  # fmt: skip
 
 
@@ -56,6 +60,7 @@ def _max_value_lower(b: Any, x: Any, p: library.PoolProblem) -> Any:
     return _launch(
         b, "max_pool", {"x": x}, {"out": (_out_shape(x.shape, p), x.dtype)},
         lambda caps: library.max_pool_forward(caps, x.dtype, full, indices=False),
+        lambda x: reference.max_forward(full, x)[0],
     )[0]  # fmt: skip
 
 
@@ -64,7 +69,7 @@ def _max_back_lower(b: Any, g: Any, indices: Any, p: library.PoolProblem) -> Any
     full = _with_planes(shape, p)
     return _launch(
         b, "max_pool_backward", {"dy": g, "indices": indices}, {"out": (shape, g.dtype)},
-        lambda caps: library.max_pool_backward(caps, g.dtype, full),
+        lambda caps: library.max_pool_backward(caps, g.dtype, full), partial(reference.max_backward, full),
     )[0]  # fmt: skip
 
 
@@ -98,7 +103,7 @@ def _avg_lower(b: Any, x: Any, p: library.PoolProblem) -> Any:
     full = _with_planes(x.shape, p)
     return _launch(
         b, "avg_pool", {"x": x}, {"out": (_out_shape(x.shape, p), x.dtype)},
-        lambda caps: library.avg_pool_forward(caps, x.dtype, full),
+        lambda caps: library.avg_pool_forward(caps, x.dtype, full), partial(reference.average_forward, full),
     )[0]  # fmt: skip
 
 
@@ -107,7 +112,7 @@ def _avg_back_lower(b: Any, g: Any, p: library.PoolProblem) -> Any:
     full = _with_planes(shape, p)
     return _launch(
         b, "avg_pool_backward", {"dy": g}, {"out": (shape, g.dtype)},
-        lambda caps: library.avg_pool_backward(caps, g.dtype, full),
+        lambda caps: library.avg_pool_backward(caps, g.dtype, full), partial(reference.average_backward, full),
     )[0]  # fmt: skip
 
 

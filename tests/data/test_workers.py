@@ -495,3 +495,30 @@ def test_indices_may_be_tensors():
     order = engine.tensor([[3, 1], [0, 2]])
     loader = DataLoader(TensorDataset(engine.arange(4)), batch_sampler=order, num_workers=1)
     assert [batch.tolist() for (batch,) in loader] == [[3, 1], [0, 2]]
+
+
+class Images(Dataset):
+    """Samples that a small network makes: convolution, pooling and resampling in the worker, gradients too."""
+
+    def __init__(self):
+        self.w = engine.linspace(-1, 1, 36).reshape(2, 2, 3, 3)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        x = (engine.arange(2 * 8 * 9).reshape(1, 2, 8, 9).float() / 40 - index).requires_grad_()
+        y = engine.nn.functional.conv2d(x, self.w, padding=1).relu()
+        y = engine.nn.functional.max_pool2d(y, 2) + engine.nn.functional.adaptive_avg_pool2d(y, (4, 4))
+        y = engine.nn.functional.interpolate(y, size=(7, 9), mode="bilinear")
+        y = engine.nn.functional.conv_transpose2d(y, self.w, stride=2)
+        y.square().mean().backward()
+        return {"y": y.detach(), "grad": x.grad}
+
+
+def test_networks_run_in_workers():
+    data = Images()
+    loaded = list(DataLoader(data, batch_size=None, num_workers=1))
+    for index, sample in enumerate(loaded):
+        for name, here in data[index].items():
+            np.testing.assert_allclose(sample[name].numpy(), here.numpy(), rtol=1e-4, atol=1e-4)

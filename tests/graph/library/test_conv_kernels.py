@@ -17,6 +17,7 @@ from engine.graph.library.conv import (
     conv_forward,
     conv_grad_input,
     conv_grad_weight,
+    reference,
     winograd,
 )
 
@@ -134,6 +135,19 @@ def test_every_variant(op, label):
     caps = device_caps()
     for variant in candidates(caps, dtypes.float32, p, op, winograd=False):
         check(op, p, "float32", caps, variant)
+
+
+@pytest.mark.parametrize("label", PROBLEMS)
+def test_numpy_form(label):
+    p = PROBLEMS[label]
+    _, (x, w, dy) = _data(p, "float64")
+    for op, got in (
+        ("FORWARD", reference.forward(p, x, w)),
+        ("INPUT", reference.grad_input(p, dy, w)),
+        ("WEIGHT", reference.grad_weight(p, x, dy)),
+    ):
+        want = oracle(op, p, x, w, dy)
+        np.testing.assert_allclose(got.reshape(want.shape), want, atol=1e-10)
 
 
 @pytest.mark.parametrize("width", [4, 8, 16])

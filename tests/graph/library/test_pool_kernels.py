@@ -9,6 +9,7 @@ import pytest
 from launching import device_caps, run_calls
 
 from engine import dtypes
+from engine.graph.library import pool_reference
 from engine.graph.library.pool import (
     PoolProblem,
     avg_pool_backward,
@@ -130,6 +131,24 @@ def check_avg(p: PoolProblem, name: str, kind: str) -> None:
     out, dx = oracle_avg(p, exact, exact_dy)
     _close(run_calls(avg_pool_forward(caps, d, p), {"x": x, "out": np.ones(out.shape, d.numpy)})["out"], out, name)
     _close(run_calls(avg_pool_backward(caps, d, p), {"dy": dy, "out": np.ones(x.shape, d.numpy)})["out"], dx, name)
+
+
+@pytest.mark.parametrize("label", PROBLEMS)
+def test_numpy_form(label):
+    p = PROBLEMS[label]
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((p.planes, *p.in_size)), rng.standard_normal((p.planes, *p.out_size))
+    mean, dx = oracle_avg(p, x, dy)
+    np.testing.assert_allclose(pool_reference.average_forward(p, x), mean, atol=1e-12)
+    np.testing.assert_allclose(pool_reference.average_backward(p, dy).reshape(x.shape), dx, atol=1e-12)
+    x.reshape(-1)[::5] = np.nan
+    best, index = oracle_max(p, x)
+    got = pool_reference.max_forward(p, x)
+    np.testing.assert_array_equal(got[0], best)
+    np.testing.assert_array_equal(got[1], index)
+    sent = np.zeros((p.planes, int(np.prod(p.in_size))))
+    np.add.at(sent, (np.arange(p.planes)[:, None], index.reshape(p.planes, -1)), dy.reshape(p.planes, -1))
+    np.testing.assert_allclose(pool_reference.max_backward(p, dy, index), sent)
 
 
 @pytest.mark.parametrize("kind", KINDS)
