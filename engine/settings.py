@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ class Settings:
     memory_limit: int | None = _setting(None, _size, "bound on device memory reserved by the pool, bytes (or 2G, 512M)")
     share_memory: bool = _setting(True, _flag, "kernels work in the host's memory on CPUs; 0 transfers as for a GPU")
     conv_winograd: bool = _setting(True, _flag, "let 3x3 convolutions use Winograd F(4x4,3x3) where it is faster")
+    inline: bool = _setting(True, _flag, "run small plans in the calling thread (PoCL's basic driver), not by workers")
     fast_headers: bool = _setting(True, _flag, "declare builtins in the source instead of PoCL's 1 MB header")
     tune: bool = _setting(False, _flag, "search kernel parameters on first use and remember the fastest per device")
 
@@ -192,8 +194,12 @@ def _prepare_import() -> None:
     """What PoCL and pyopencl read when they are loaded.
 
     - ``POCL_AFFINITY=1`` (unless set): otherwise both workers of a short kernel often land on one core.
+    - ``POCL_DEVICES`` (unless set): with the wheel's PoCL 3, also its driver that runs kernels in the calling thread,
+      which needs no worker to wake up: 1 us a launch instead of 30.
     - pyopencl's own binary and invoker caches off: not used.
     """
+    if find_spec("pocl_binary_distribution") is not None:
+        os.environ.setdefault("POCL_DEVICES", "pthread basic")
     if _pin_workers():
         os.environ.setdefault("POCL_AFFINITY", "1")
     os.environ.setdefault("PYOPENCL_NO_CACHE", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import resources
@@ -30,6 +31,11 @@ _PACK = 24  # kernels in one program: bounds what one compiler error or cache en
 _MERGE_AFTER = 2  # runs of a plan of tiny kernels before they become one program
 _FEW = 3  # launches for which a tiny plan is not worth a program of its own
 _MERGE_WORK = 60_000  # elements times instructions a launch must save to be worth giving up the other units
+_INLINE_SECONDS = 40e-6  # waking the workers costs about 30 us, and they halve what lies above that
+_TIMED = 6  # runs after merging that are timed to see whether the estimate holds
+_CORE_FLOPS = 60e9  # one core's rates: small kernels reach a part of what large ones do
+_CORE_BYTES = 20e9
+_OPS_A_FLOP = 4  # generated code counts exp and its like as one
 _pack_long = struct.Struct("q").pack
 
 
@@ -143,6 +149,7 @@ class Plan:
 
     Attributes:
         outs: (bytes, donated input or None) of each output. runs: how often it was replayed.
+        inline: small enough to run in the calling thread while the device is idle.
     """
 
     def __init__(
@@ -176,8 +183,11 @@ class Plan:
             for item, parts in self._items(groups):
                 self.groups_of[len(pending)] = parts
                 pending.append(item)
-        self.steps = self._build(pending)
-        self._describe()
+        self._pending = pending
+        self._lanes: dict[bool, list[Any]] = {}  # whether in the calling thread -> steps
+        self._fastest = float("inf")
+        self.inline = runtime.inline_programs is not None and self._estimate() <= _INLINE_SECONDS
+        self.steps = self._lane(self.inline)
         self.mergeable = self._tiny(self.groups) and len(self.generated) == len(self.steps)
 
     @property
@@ -243,14 +253,51 @@ class Plan:
         self.runs += 1
         if self.mergeable and self.runs > _MERGE_AFTER:
             self._merge()
-        for step in self.steps:
+        if self.inline and self.runtime.queue.is_idle():
+            self._launch_inline(ins, outs, scalars, arena)
+            return
+        for step in self._lanes.get(False) or self._lane(False):
             step.run(self, ins, outs, arena, scalars)
 
+    def _launch_inline(self, ins: list, outs: list, scalars: list, arena: Any) -> None:
+        """Run in the calling thread. The first runs are timed: what takes long goes to the workers from then on."""
+        timed = self.runs <= _MERGE_AFTER + _TIMED
+        start = time.perf_counter() if timed else 0.0
+        for step in self._lanes.get(True) or self._lane(True):
+            step.run(self, ins, outs, arena, scalars)
+        if timed:
+            self._fastest = min(self._fastest, time.perf_counter() - start)
+            self.inline = self.runs < _MERGE_AFTER + _TIMED or self._fastest <= _INLINE_SECONDS
+
+    def _estimate(self) -> float:
+        """Seconds that all steps take on one core, roughly."""
+        seconds = 0.0
+        for item in self._pending:
+            if isinstance(item, tuple):
+                seconds += item[0].flops / _CORE_FLOPS + item[0].nbytes / _CORE_BYTES
+            elif not isinstance(item, (codegen.Generated, Batch)):
+                return float("inf")
+        for group in self.groups:
+            if group.native is None:
+                flops, moved = describe.cost(group)
+                seconds += _OPS_A_FLOP * flops / _CORE_FLOPS + moved / _CORE_BYTES
+        return seconds
+
+    def _lane(self, inline: bool) -> list[Any]:
+        """The steps bound to one of the device's two queues."""
+        found = self._lanes.get(inline)
+        if found is None:
+            found = self._build(inline)
+            if not self.merged:
+                self._describe(found)
+            self._lanes[inline] = found
+        return found
+
     # -- for people -------------------------------------------------------------------------------------------------
-    def _describe(self) -> None:
+    def _describe(self, steps: list[Any]) -> None:
         """Give the launches their labels, and those of generated kernels their cost, for profiles."""
         for i, groups in self.groups_of.items():
-            step = self.steps[i]
+            step = steps[i]
             if isinstance(step, Launch):
                 step.bound.label = describe.label(groups[0])
                 if groups[0].native is None:
@@ -339,20 +386,22 @@ class Plan:
         self.arena_bytes = max(self.arena_bytes, self._scratch_end)
         return (2, 0, offset), offset // itemsize, itemsize
 
-    def _build(self, pending: list[Any]) -> list[Any]:
-        self.packs.add([item for item in pending if isinstance(item, (codegen.Generated, Batch))])
+    def _build(self, inline: bool) -> list[Any]:
+        if self.merged:
+            return [self._merged_launch(inline)]
+        self.packs.add([item for item in self._pending if isinstance(item, (codegen.Generated, Batch))])
         steps = []
-        for item in pending:
+        for item in self._pending:
             if isinstance(item, (codegen.Generated, Batch)):
                 program = self.packs.program_of(item)
                 launch = self._batch if isinstance(item, Batch) else self._launch
                 try:
-                    steps.append(launch(item, program))
+                    steps.append(launch(item, program, inline))
                 except BuildError:
                     self.packs.forget(program)
                     raise
             elif isinstance(item, tuple):
-                steps.append(self._library_launch(*item))
+                steps.append(self._library_launch(*item, inline))
             else:
                 steps.append(item)
         return steps
@@ -372,9 +421,14 @@ class Plan:
             text = mathlib.needed(" ".join([text, *call.options])) + text
         return text
 
-    def _launch(self, made_: codegen.Generated, source: str) -> Launch:
-        kernel = self.runtime.programs.kernel(source, made_.name)
-        bound = opencl.BoundKernel(self.runtime.queue, kernel, made_.global_size, made_.local_size)
+    def _kernel(self, inline: bool, source: str, name: str, options: tuple[str, ...] = ()) -> Any:
+        programs = self.runtime.inline_programs if inline else self.runtime.programs
+        return programs.kernel(source, name, options)
+
+    def _launch(self, made_: codegen.Generated, source: str, inline: bool) -> Launch:
+        kernel = self._kernel(inline, source, made_.name)
+        queue = self.runtime.queue
+        bound = opencl.BoundKernel(queue, kernel, made_.global_size, made_.local_size, inline=inline)
         buffers: list[Any] = []
         numbers: list[tuple] = []
         index = 0
@@ -393,22 +447,22 @@ class Plan:
             index += 1
         return Launch(bound, buffers, numbers)
 
-    def _batch(self, batch: Batch, source: str) -> Launch:
-        kernel = self.runtime.programs.kernel(source, batch.name)
-        bound = opencl.BoundKernel(self.runtime.queue, kernel, batch.global_size, batch.local_size)
+    def _batch(self, batch: Batch, source: str, inline: bool) -> Launch:
+        kernel = self._kernel(inline, source, batch.name)
+        queue = self.runtime.queue
+        bound = opencl.BoundKernel(queue, kernel, batch.global_size, batch.local_size, inline=inline)
         table = self.runtime.memory.alloc(batch.table.nbytes)
-        self.runtime.queue.write(table, 0, batch.table, fresh=True)
+        queue.write(table, 0, batch.table, fresh=True)
         bound.set_buffer(0, table)
         if batch.faults is not None:
             bound.set_buffer(batch.faults, self.fault)
         buffers = [(index, *self.place(slot)[:2]) for index, slot in batch.buffers]
         return Launch(bound, buffers, [(index, number, packer(dtype)) for index, number, dtype in batch.numbers])
 
-    def _library_launch(self, call: KernelCall, where: dict[str, tuple], source: str) -> Launch:
-        kernel = self.runtime.programs.kernel(source, call.kernel, call.options)
-        bound = opencl.BoundKernel(
-            self.runtime.queue, kernel, call.global_size, call.local_size, call.kernel, "", call.flops, call.nbytes
-        )
+    def _library_launch(self, call: KernelCall, where: dict[str, tuple], source: str, inline: bool) -> Launch:
+        kernel = self._kernel(inline, source, call.kernel, call.options)
+        sizes = call.global_size, call.local_size
+        bound = opencl.BoundKernel(self.runtime.queue, kernel, *sizes, call.kernel, "", call.flops, call.nbytes, inline)
         buffers: list[Any] = []
         index = 0
         for arg in call.args:
@@ -428,17 +482,23 @@ class Plan:
     def _merge(self) -> None:
         """One work-item runs all kernels of a tiny plan in turn, with every size a constant."""
         self.mergeable = False
-        merged = _Merged(self)
-        source = self.source_of(merged.source)
-        kernel = self.runtime.programs.kernel(source, "eng_plan")
-        bound = opencl.BoundKernel(self.runtime.queue, kernel, (1,), (1,), "eng_plan")
+        self.merged = True
+        self._merged_plan = _Merged(self)
+        self._lanes = {}
+        self._fastest = float("inf")
+        self.inline = self.runtime.inline_programs is not None
+        self.steps = self._lane(self.inline)
+
+    def _merged_launch(self, inline: bool) -> Launch:
+        merged = self._merged_plan
+        kernel = self._kernel(inline, self.source_of(merged.source), "eng_plan")
+        bound = opencl.BoundKernel(self.runtime.queue, kernel, (1,), (1,), "eng_plan", inline=inline)
         for i in merged.faults:
             bound.set_buffer(i, self.fault)
         bound.label = " | ".join(describe.label(group) for group in self.groups)
         costs = [describe.cost(group) for group in self.groups]
         bound.flops, bound.nbytes = sum(c[0] for c in costs), sum(c[1] for c in costs)
-        self.merged = True
-        self.steps = [Launch(bound, merged.buffers, merged.numbers)]
+        return Launch(bound, merged.buffers, merged.numbers)
 
 
 class _Merged:

@@ -76,13 +76,17 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class DeviceRecord:
-    """One device: its place in the list, its place within its kind, and its capabilities."""
+    """One device: its place in the list, its place within its kind, and its capabilities.
+
+    ``inline_device``: the same processor as a device that runs kernels in the calling thread, where there is one.
+    """
 
     number: int
     kind: str
     index: int
     caps: Capabilities
     cl_device: cl.Device = field(compare=False, repr=False)
+    inline_device: cl.Device | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         c = self.caps
@@ -153,11 +157,13 @@ def _discover() -> tuple[DeviceRecord, ...]:
     except cl.Error as error:
         raise NoDeviceError(f"no OpenCL platform was found ({status_name(error)}): {_HELP}") from None
     found: list[tuple[Capabilities, cl.Device]] = []
+    inline: dict[str, cl.Device] = {}
     for platform in platforms:
         try:
             devices = platform.get_devices()
         except cl.Error:  # a platform without devices reports it as an error
             continue
+        devices, inline[platform.version] = _set_inline_apart(devices)
         found.extend((_read(device), device) for device in devices)
     if not found:
         raise NoDeviceError(f"OpenCL platforms are there but none has a device: {_HELP}")
@@ -166,7 +172,19 @@ def _discover() -> tuple[DeviceRecord, ...]:
         of_kind = [number for number, (caps, _) in enumerate(found) if caps.kind == kind]
         of_kind.sort(key=lambda number: (_rank(found[number][0]), number))
         index.update((number, place) for place, number in enumerate(of_kind))
-    return tuple(DeviceRecord(n, caps.kind, index[n], caps, device) for n, (caps, device) in enumerate(found))
+    return tuple(
+        DeviceRecord(n, caps.kind, index[n], caps, device, inline[device.platform.version] if caps.is_cpu else None)
+        for n, (caps, device) in enumerate(found)
+    )
+
+
+def _set_inline_apart(devices: list[cl.Device]) -> tuple[list[cl.Device], cl.Device | None]:
+    """PoCL's basic driver is the processor of its pthread driver once more: not a device of its own beside that."""
+    basic = [device for device in devices if device.name.startswith("basic-")]
+    others = [device for device in devices if device not in basic]
+    if len(basic) == 1 and any(device.name.startswith("pthread-") for device in others):
+        return others, basic[0]
+    return devices, None
 
 
 def _rank(caps: Capabilities) -> tuple:

@@ -26,6 +26,7 @@ _pack_long = struct.Struct("q").pack
 _pack_float = struct.Struct("f").pack
 _pack_double = struct.Struct("d").pack
 
+_COMPLETE = cl.command_execution_status.COMPLETE
 _KEEP_CHECK = 32  # copies in flight before those that are complete are let go
 
 FORKED = (
@@ -62,9 +63,21 @@ class BoundKernel:
         kernel: an object of its own (``ProgramStore.kernel``); arguments stay set between launches.
         global_size, local_size: work-items in each dimension; local None lets the driver choose.
         label, flops, nbytes: for profiles: what it does, floating-point operations and bytes moved a launch.
+        inline: it runs in the calling thread and is complete when ``enqueue`` returns; only while the queue is idle.
     """
 
-    __slots__ = ("_held", "_queue", "flops", "global_size", "kernel", "label", "local_size", "name", "nbytes")
+    __slots__ = (
+        "_held",
+        "_queue",
+        "flops",
+        "global_size",
+        "inline",
+        "kernel",
+        "label",
+        "local_size",
+        "name",
+        "nbytes",
+    )
 
     def __init__(
         self,
@@ -76,8 +89,10 @@ class BoundKernel:
         label: str = "",
         flops: float = 0.0,
         nbytes: float = 0.0,
+        inline: bool = False,
     ) -> None:
         self._queue = queue
+        self.inline = inline
         self.kernel = kernel
         self.global_size = tuple(global_size)
         self.local_size = tuple(local_size) if local_size is not None else None
@@ -143,13 +158,16 @@ class BoundKernel:
         """Put one launch on the queue. Raises DeviceError or OutOfMemoryError naming the kernel and its sizes."""
         queue = self._queue
         try:
+            lane = queue.inline if self.inline else queue.cq
             if queue.profiling:
-                queue._launch_profiled(self)
+                event = queue._launch_profiled(self, lane)
             else:
-                _enqueue_kernel(queue.cq, self.kernel, self.global_size, self.local_size)
+                event = _enqueue_kernel(lane, self.kernel, self.global_size, self.local_size)
         except (cl.Error, TypeError) as error:
-            queue._failed_launch(self, error)
-        queue.dirty = True
+            event = queue._failed_launch(self, error)
+        if not self.inline:
+            queue.dirty = True
+            queue.last = event
 
 
 class Transfer:
@@ -178,15 +196,21 @@ class Queue:
 
     Attributes:
         dirty: commands were enqueued since the last finish.
+        inline: a queue whose commands run in the calling thread as they are enqueued; None where there is none.
+        last: the event of the newest command, if that is a launch.
         profiling: launches are timed (see ``profile``).
     """
 
-    def __init__(self, context: cl.Context, device: cl.Device, name: str) -> None:
+    def __init__(self, context: cl.Context, device: cl.Device, name: str, inline: cl.Device | None = None) -> None:
         self._context = context
         self._device = device
         self._name = name
         self.cq: Any = self._new_queue(False)
         self._plain: Any = self.cq
+        self._inline_device = inline
+        self.inline: Any = self._new_queue(False, inline) if inline is not None else None
+        self._plain_inline: Any = self.inline
+        self.last: Any = None
         self._transfers: Any = None
         self._partly_waited = False
         self._keep: list[Any] = []  # events and host arrays of copies in flight
@@ -196,16 +220,16 @@ class Queue:
         self.pool: Pool
         self.programs: ProgramStore
 
-    def _new_queue(self, profiling: bool) -> Any:
+    def _new_queue(self, profiling: bool, device: cl.Device | None = None) -> Any:
         flags = cl.command_queue_properties.PROFILING_ENABLE if profiling else 0
         try:
-            return cl.CommandQueue(self._context, self._device, properties=flags)
+            return cl.CommandQueue(self._context, device or self._device, properties=flags)
         except cl.Error as error:
             raise translate(error, "creating a command queue", self._name) from error
 
     def abandon(self) -> None:
         """Called in a forked child: every later use raises instead of waiting for threads that are not there."""
-        self.cq = self._plain = self._transfers = None
+        self.cq = self._plain = self._transfers = self.inline = self._plain_inline = self.last = None
 
     # -- launches
 
@@ -213,14 +237,14 @@ class Queue:
         """Enqueue a kernel whose arguments are set; for single launches (see BoundKernel for repeated ones)."""
         BoundKernel(self, kernel, global_size, local_size).enqueue()
 
-    def _failed_launch(self, bound: BoundKernel, error: Exception) -> None:
+    def _failed_launch(self, bound: BoundKernel, error: Exception) -> Any:
         """Retry once when memory ran out at enqueue, else raise the readable error."""
         self._check_alive()
         if isinstance(error, cl.Error) and is_out_of_memory(error):
             self.pool.empty_cache()
             try:
-                _enqueue_kernel(self.cq, bound.kernel, bound.global_size, bound.local_size)
-                return
+                lane = self.inline if bound.inline else self.cq
+                return _enqueue_kernel(lane, bound.kernel, bound.global_size, bound.local_size)
             except cl.Error as again:
                 error = again
         what = f"launching kernel {bound.name} (global {bound.global_size}, local {bound.local_size})"
@@ -237,6 +261,15 @@ class Queue:
         self._check_alive()
         self.cq.flush()
         self._partly_waited = True
+
+    def is_idle(self) -> bool:
+        """Whether all commands are complete, without waiting; True needs no ``finish`` after it."""
+        if not self.dirty:
+            return True
+        if self.last is None or self.last.command_execution_status != _COMPLETE:
+            return False
+        self.finish()
+        return True
 
     def finish(self) -> None:
         """Wait until all commands are complete. Free when nothing was enqueued since the last time."""
@@ -255,6 +288,7 @@ class Queue:
 
     def _idle(self) -> None:
         self.dirty = False
+        self.last = None
         if self._keep:
             self._keep.clear()
         pool = self.pool
@@ -345,11 +379,11 @@ class Queue:
     def _hold(self, event: Any, array: np.ndarray, buffer: Buffer) -> None:
         """Keep what a copy in flight needs; once there are many, let go of those that are complete."""
         self.dirty = self._partly_waited = True
+        self.last = None
         keep = self._keep
         keep.append((event, array, buffer))
         if len(keep) >= _KEEP_CHECK:
-            complete = cl.command_execution_status.COMPLETE
-            self._keep = [item for item in keep if item[0].command_execution_status != complete]
+            self._keep = [item for item in keep if item[0].command_execution_status != _COMPLETE]
 
     def copy(self, source: Buffer, source_offset: int, target: Buffer, target_offset: int, nbytes: int) -> None:
         """Copy between buffers of this device, in queue order. Offsets in bytes; ranges must not overlap."""
@@ -368,6 +402,7 @@ class Queue:
         except cl.Error as error:
             raise translate(error, f"copying {nbytes} bytes", self._name) from error
         self.dirty = True
+        self.last = None
 
     def fill(self, buffer: Buffer, pattern: bytes, offset: int, nbytes: int) -> None:
         """Repeat a pattern of 1, 2, 4, 8 or 16 bytes; offset and nbytes are multiples of its length."""
@@ -384,6 +419,7 @@ class Queue:
         except cl.Error as error:
             raise translate(error, f"filling {nbytes} bytes", self._name) from error
         self.dirty = True
+        self.last = None
 
     def _marker(self) -> list[Any]:
         """What another queue waits for to come after everything enqueued so far; flushed, or the wait may never end."""
@@ -411,15 +447,19 @@ class Queue:
         if on and not self.profiling:
             self._records = []
             self.cq = self._new_queue(True)
+            if self._inline_device is not None:
+                self.inline = self._new_queue(True, self._inline_device)
         elif not on:
             self.cq = self._plain
+            self.inline = self._plain_inline
         self.profiling = on
 
-    def _launch_profiled(self, bound: BoundKernel) -> None:
+    def _launch_profiled(self, bound: BoundKernel, lane: Any) -> Any:
         queued = time.perf_counter_ns()
-        event = _enqueue_kernel(self.cq, bound.kernel, bound.global_size, bound.local_size)
+        event = _enqueue_kernel(lane, bound.kernel, bound.global_size, bound.local_size)
         row = (bound.name, bound.label, queued, bound.flops, bound.nbytes, bound.global_size, bound.local_size)
         self._records.append((event, *row))
+        return event
 
     def records(self, clear: bool = False) -> list[LaunchRecord]:
         """All timed launches so far, in order; waits for them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import glob
 import os
 import shutil
@@ -51,6 +52,7 @@ class Runtime:
     Attributes:
         record, caps: which device, what it can do.
         queue: launches and transfers. memory: the pool. programs: the compiler and its cache.
+        inline_programs: the same for launches in the calling thread; None where the device has no such form.
     """
 
     def __init__(self, record: DeviceRecord) -> None:
@@ -58,16 +60,21 @@ class Runtime:
         self.caps: Capabilities = record.caps
         _check_linker(self.caps)
         device = record.cl_device
+        inline = record.inline_device if settings.inline else None
         try:
-            self.context = cl.Context([device])
+            self.context = cl.Context([device] if inline is None else [device, inline])
         except cl.Error as error:
             raise translate(error, "opening the device", self.caps.name) from error
-        self.queue = Queue(self.context, device, self.caps.name)
+        self.queue = Queue(self.context, device, self.caps.name, inline)
         visible = settings.share_memory and probe_host_visible(self.context, self.queue.cq, self.caps)
         self.memory = Pool(self.context, self.caps, visible, self.queue.finish)
         self.programs = ProgramStore(self.context, device, self.caps, str(scratch_folder()))
         self.queue.pool = self.memory
         self.queue.programs = self.programs
+        self.inline_programs: ProgramStore | None = None
+        if inline is not None:
+            caps = dataclasses.replace(self.caps, name=inline.name.strip())
+            self.inline_programs = ProgramStore(self.context, inline, caps, str(scratch_folder()))
         _runtimes.watch(self)
         atexit.register(self._settle)
 
