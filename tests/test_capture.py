@@ -130,3 +130,73 @@ def test_outputs_that_need_a_gradient_keep_it():
         model.zero_grad()
         model(x).sum().backward()
         assert model._orig_mod[2].bias.grad.tolist() == [2.0] * 3
+
+
+def _captured_step(optimizer):
+    model = _model()
+    opt = optimizer(model.parameters())
+
+    def step(x, y):
+        opt.zero_grad()
+        loss = torch.nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        opt.step()
+        return loss
+
+    run = torch.compile(step)
+    x, y = torch.randn(4, 5), torch.randn(4, 3)
+    for _ in range(20):
+        run(x, y)
+    (signature,) = run._signatures.values()
+    return model, opt, step, run, signature.replay, x, y
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda p: torch.optim.SGD(p, lr=0.1),
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: torch.optim.Adam(p, lr=0.01),
+    ],
+    ids=["SGD", "momentum", "Adam"],
+)
+def test_parameters_state_and_gradients_stay_in_place(optimizer):
+    model, opt, step, run, replay, x, y = _captured_step(optimizer)
+    assert replay.steady is not None
+    weight = model[0].weight
+    buffers = weight._storage.node.buffer, weight.grad._storage.node.buffer
+    before = weight._version
+    for _ in range(3):
+        run(x, y)
+    assert (weight._storage.node.buffer, weight.grad._storage.node.buffer) == buffers
+    assert weight._version == before + 3
+
+
+def test_a_steady_replay_notices_what_has_moved():
+    model, opt, step, run, replay, x, y = _captured_step(lambda p: torch.optim.SGD(p, lr=0.1))
+    twin = _model()
+    twin.load_state_dict(model.state_dict())
+    ours = torch.optim.SGD(twin.parameters(), lr=0.1)
+
+    def plain(x, y):
+        ours.zero_grad()
+        loss = torch.nn.functional.mse_loss(twin(x), y)
+        loss.backward()
+        ours.step()
+        return loss
+
+    for change in range(5):
+        if change == 1:
+            with torch.no_grad():
+                model[0].weight.add_(1.0)
+                twin[0].weight.add_(1.0)
+        if change == 2:
+            opt.param_groups[0]["lr"] = ours.param_groups[0]["lr"] = 0.3
+        if change == 3:
+            x = torch.randn(4, 5)
+        if change == 4:
+            model[2].bias.data = torch.ones(3)
+            twin[2].bias.data = torch.ones(3)
+        assert run(x, y).item() == pytest.approx(plain(x, y).item(), rel=1e-5)
+    for a, b in zip(model.parameters(), twin.parameters()):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)

@@ -49,7 +49,7 @@ class DeviceLog:
         self._packs = Packs()
         self._uploaded = 0
         self.trace: Tracer | None = None  # set while somebody watches
-        self._lock = threading.RLock()  # one thread at a time plans and sets kernel arguments
+        self.lock = threading.RLock()  # one thread at a time plans and sets kernel arguments
 
     @property
     def runtime(self) -> opencl.Runtime:
@@ -120,7 +120,7 @@ class DeviceLog:
 
     def flush_later(self) -> None:
         """Run what is pending before the newest node, whose storage does not exist yet."""
-        with self._lock:
+        with self.lock:
             newest = self.entries.pop()
             self.flush()
             self.entries.append(newest)
@@ -148,7 +148,7 @@ class DeviceLog:
         """
         if not self.entries:
             return
-        with self._lock:
+        with self.lock:
             entries = self.entries
             self.entries = []
             self._uploaded = 0
@@ -176,18 +176,22 @@ class DeviceLog:
         if not outs:
             return
         donatable = 0
+        heirs: dict[Storage, int] = {}  # storage -> its former value among the inputs, best overwritten by its new one
         constants = self.recording.made if self.recording is not None else ()  # a replay needs them unchanged
         for bit, x in enumerate(leaves):
             owner = x.owner
             storage = owner() if owner is not None else None
             if (storage is None or storage.node is not x) and x not in constants and self._may_donate(x, storage):
                 donatable |= 1 << bit
-        key += (None, donatable, settings.schedule, settings.fusion)
+                if storage is not None:
+                    heirs[storage] = bit
+        former = tuple([heirs.get(node.owner(), -1) for node in outs]) if heirs else ()
+        key += (None, donatable, former, settings.schedule, settings.fusion)
         whole = tuple(key)
         plan = self.plans.get(whole)
         fresh = plan is None
         if plan is None:
-            plan = self._make(whole, entries, list(leaves), outs, donatable)
+            plan = self._make(whole, entries, list(leaves), outs, donatable, former)
         else:
             self.hits += 1
         trace = self.trace
@@ -241,7 +245,9 @@ class DeviceLog:
         """Memory shared with NumPy is only overwritten through the storage it belongs to."""
         return node.buffer.block.home is not None or (storage is not None and storage.pin is not None)
 
-    def _make(self, key: tuple, entries: list[Node], leaves: list[Node], outs: list[Node], donatable: int) -> Plan:
+    def _make(
+        self, key: tuple, entries: list[Node], leaves: list[Node], outs: list[Node], donatable: int, former: tuple
+    ) -> Plan:
         self.misses += 1
         if len(self.plans) >= _MAX_PLANS:
             self.plans.clear()
@@ -255,7 +261,8 @@ class DeviceLog:
                 val = b.make("pw", "id", ((val, b.ref(val).view),), val.shape, val.dtype, None, True)
             roots.append(val)
         donate = {i for i in range(len(leaves)) if donatable >> i & 1}
-        plan = self.plans[key] = Plan(self.runtime, roots, donate, self._fault, self._packs)
+        before = {i: number for i, number in enumerate(former) if number >= 0}
+        plan = self.plans[key] = Plan(self.runtime, roots, donate, before, self._fault, self._packs)
         return plan
 
     def _run(self, plan: Plan, leaves: list[Node], outs: list[Node], scalars: list) -> None:

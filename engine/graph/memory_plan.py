@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .fuse import BASE, Group
 from .ir import Val
+from .view import View
 
 _ALIGN = 128
 
@@ -38,15 +39,20 @@ class MemoryPlan:
 
     Args:
         steps: kernels in order, those that run at the same time together. outputs: values that outlive the plan.
-        donatable: numbers of inputs that nobody needs afterwards.
+        donatable: numbers of inputs that nobody needs afterwards. former: for outputs that follow an input in the same
+            storage, that input: best overwritten, so that things stay where they are from run to run.
     """
 
-    def __init__(self, steps: list[list[Group]], outputs: list[Val], donatable: set[int]) -> None:
+    def __init__(
+        self, steps: list[list[Group]], outputs: list[Val], donatable: set[int], former: dict[int, int] | None = None
+    ) -> None:
         self.outputs = {v: i for i, v in enumerate(outputs)}
         self.slots: dict[Val, Slot] = {}
         self.copies: dict[int, list[Copy]] = {}
         self.donated: dict[int, int] = {}  # output -> input whose buffer it takes
         self._donatable = donatable
+        self._former = former or {}
+        self._promised = set(self._former.values())
         self._last: dict[Val, int] = {}
         self._last_readers: dict[Val, int] = {}  # how many kernels read it in the last step that does
         self._arena: list[Slot] = []
@@ -71,7 +77,7 @@ class MemoryPlan:
                 slot = self._fresh(val, t)
                 self.copies.setdefault(t, []).append(Copy(self.slots[base], slot, nbytes(val)))
                 return
-        elif group.pure and self._take_over(val, group, t):
+        elif (group.pure or _after_reduce(val, group)) and self._take_over(val, group, t):
             return
         self._fresh(val, t)
 
@@ -116,11 +122,33 @@ class MemoryPlan:
         dest = group.maps.get(val)
         if dest is None:
             return False
-        for source, views in group.accesses.items():
-            if source.size == val.size and source.dtype is val.dtype and views == {dest} and source in self.slots:
-                if self._dead_after(source, t) and source not in group.maps and self._adopt(val, source, t):
+        own = self._former.get(self.outputs.get(val, -1), -1)
+        ranked = sorted(group.accesses.items(), key=lambda item: not (item[0].kind == "input" and item[0].attrs == own))
+        for source, views in ranked:
+            if source.kind == "input" and source.attrs != own and source.attrs in self._promised:
+                continue
+            if source.size == val.size and source.dtype is val.dtype and all(_same(v, dest) for v in views):
+                free = source in self.slots and source not in group.maps and self._dead_after(source, t)
+                if free and self._adopt(val, source, t):
                     return True
         return False
+
+
+def _same(a: View, b: View) -> bool:
+    """Whether two maps lead to the same places (a dimension of size 1 may have any stride)."""
+    return a == b or (
+        a.shape == b.shape
+        and a.offset == b.offset
+        and all(s == t or size == 1 for size, s, t in zip(a.shape, a.strides, b.strides))
+    )
+
+
+def _after_reduce(val: Val, group: Group) -> bool:
+    """Whether a kernel stores ``val`` once a row, after its only reduction, when it has read all that the row needs."""
+    outer = len(group.outer)
+    return len(group.reduces) == 1 and all(
+        m.val in group.maps and not any(group.maps[m.val].strides[outer:]) for m in group.members
+    )
 
 
 def _alone(val: Val, base: Val, group: Group) -> bool:

@@ -149,7 +149,7 @@ class Plan:
 
     Attributes:
         outs: (bytes, donated input or None) of each output. runs: how often it was replayed.
-        inline: small enough to run in the calling thread while the device is idle.
+        inline: small enough to run in the calling thread while the device is idle. active: the steps of the last run.
     """
 
     def __init__(
@@ -157,6 +157,7 @@ class Plan:
         runtime: opencl.Runtime,
         outputs: list[Val],
         donatable: set[int],
+        former: dict[int, int],
         fault: opencl.Buffer,
         packs: Packs,
     ) -> None:
@@ -170,7 +171,7 @@ class Plan:
         self.made: dict[Group, codegen.Generated] = {}
         steps = self._steps(fuse(outputs, settings.fusion), set(outputs))
         self.groups = [group for step in steps for group in step]
-        self.memory = MemoryPlan(steps, outputs, donatable)
+        self.memory = MemoryPlan(steps, outputs, donatable, former)
         self.arena_bytes = self.memory.arena_bytes
         self.outs: list[tuple[int, int | None]] = [
             (max(nbytes(v), 1), self.memory.donated.get(i)) for i, v in enumerate(outputs)
@@ -187,7 +188,7 @@ class Plan:
         self._lanes: dict[bool, list[Any]] = {}  # whether in the calling thread -> steps
         self._fastest = float("inf")
         self.inline = runtime.inline_programs is not None and self._estimate() <= _INLINE_SECONDS
-        self.steps = self._lane(self.inline)
+        self.steps = self.active = self._lane(self.inline)
         self.mergeable = self._tiny(self.groups) and len(self.generated) == len(self.steps)
 
     @property
@@ -256,14 +257,21 @@ class Plan:
         if self.inline and self.runtime.queue.is_idle():
             self._launch_inline(ins, outs, scalars, arena)
             return
-        for step in self._lanes.get(False) or self._lane(False):
+        self.active = self._lanes.get(False) or self._lane(False)
+        for step in self.active:
             step.run(self, ins, outs, arena, scalars)
+
+    @property
+    def restless(self) -> bool:
+        """Whether the next runs may still choose another form: merged, or by the workers."""
+        return self.runs <= _MERGE_AFTER + (_TIMED if self.inline else 0)
 
     def _launch_inline(self, ins: list, outs: list, scalars: list, arena: Any) -> None:
         """Run in the calling thread. The first runs are timed: what takes long goes to the workers from then on."""
         timed = self.runs <= _MERGE_AFTER + _TIMED
         start = time.perf_counter() if timed else 0.0
-        for step in self._lanes.get(True) or self._lane(True):
+        self.active = self._lanes.get(True) or self._lane(True)
+        for step in self.active:
             step.run(self, ins, outs, arena, scalars)
         if timed:
             self._fastest = min(self._fastest, time.perf_counter() - start)

@@ -189,10 +189,28 @@ class _StepNumbers(Source):
         self.group = group
         self.flags = optimizer._flags(group, *key)
         self.names = names
+        self._table: Any = None
+        self._states: list[ParamState] = []
+        self._options: tuple | None = None  # values of the group that `_numbers` was worked out from
+        self._numbers: tuple = ()
+
+    def _states_now(self) -> list[ParamState]:
+        table = self.optimizer.state
+        if table is not self._table or len(table) != self._size:
+            found = [table.get(p) for p in self.params]
+            self._table, self._size = table, len(table)
+            self._states = [state for state in found if type(state) is ParamState]
+        return self._states
 
     def refresh(self) -> tuple:
         optimizer, group = self.optimizer, self.group
-        states = [optimizer.state[p] for p in self.params if type(optimizer.state.get(p)) is ParamState]
+        states = self._states_now()
+        if not states and self._options is not None:
+            for value, last in zip(group.values(), self._options):
+                if value is not last:
+                    break
+            else:
+                return self._numbers
         counted = [(h, h.get()) for s in states for h in s.host.values()]
         keys = {optimizer._advance(s, group, p) for s, p in zip(states, self.params)} or {(False,)}
         key = keys.pop()
@@ -201,4 +219,6 @@ class _StepNumbers(Source):
                 host.set(value)
             raise Stale
         numbers = optimizer._scalars(group, *key)
-        return tuple(as_scalar(numbers[name]) for name in self.names)
+        self._options = tuple(group.values())
+        self._numbers = tuple([as_scalar(numbers[name]) for name in self.names])
+        return self._numbers
