@@ -12,6 +12,7 @@ from .elements import scalar_param, storage
 from .nest import Nest
 from .schedule_cpu import CpuColumns, CpuPointwise, CpuRows
 from .schedule_gpu import GpuColumns, GpuPointwise, GpuRows
+from .schedule_turned import CpuTurned, turning
 from .writer import Arg, BufferArg, FaultArg, Generated, IntArg, ScalarArg
 
 _SCHEDULES = {
@@ -27,7 +28,10 @@ _SCHEDULES = {
 def generate(nest: Nest, schedule: str, units: int, fp64: bool, width: int = 0) -> Generated:
     """The kernel of a nest under the "cpu" or "gpu" schedule, for a device with ``units`` compute units and vectors of
     ``width`` floats."""
-    writer = _SCHEDULES[schedule, bool(nest.reduces), nest.columns](nest, units, fp64)
+    kind = _SCHEDULES[schedule, bool(nest.reduces), nest.columns]
+    if kind is CpuPointwise and turning(nest) is not None:
+        kind = CpuTurned
+    writer = kind(nest, units, fp64)
     writer.width = width
     return writer.kernel()
 

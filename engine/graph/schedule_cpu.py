@@ -7,7 +7,7 @@ from .elements import accumulator, combine, finish, identity
 from .nest import ELEMENT, ROW, Instr, Store
 from .writer import Reducer, Writer
 
-_SERIAL = 131072  # work (elements times instructions / 8) that one work-item does sooner than a second one wakes up
+SERIAL = 131072  # work (elements times instructions / 8) that one work-item does sooner than a second one wakes up
 _LANES = 128  # columns a CPU work-item reduces side by side
 _PIECE = 512  # random numbers made at a time
 _BLOCK = 2048  # elements summed before the partial sum joins the total: bounds rounding error as a tree would
@@ -21,28 +21,17 @@ class CpuPointwise(Writer):
         n = nest.outer[-1] if nest.outer else 1
         rows = nest.rows // n if n else 0
         total = rows * n
-        groups = 1 if total * max(1, len(nest.instrs) // 8) < _SERIAL else self.units * 4
+        groups = 1 if total * max(1, len(nest.instrs) // 8) < SERIAL else self.units * 4
         segment = max(1, min(n, max(1024, -(-n // (groups if rows < groups else 1)))))
         segments = max(1, -(-n // segment))
-        items = rows * segments
-        per = max(1, -(-items // groups))
-        self.global_size = (max(1, -(-items // per)),)
-        self.constants()
-        count, each = self.number(items), self.number(per)
-        self.line(f"const long first = get_group_id(0) * {each};")
-        self.line(f"const long last = first + {each} < {count} ? first + {each} : {count};")
+        self.run_of(rows * segments, groups)
         hoisted = self.needed([s.value for s in nest.stores], ROW)
         for instr in hoisted:
             self.declare(instr, [], [])
         if not nest.outer:
             self._body([], hoisted)
             return
-        size = self.sizes[-1]
-        seg, segs = self.number(segment), self.number(segments)
-        self.open("for (long item = first; item < last; item++)")
-        self.line(f"const long row = item / {segs}, begin = (item - row * {segs}) * {seg};")
-        self.line(f"const long end = begin + {seg} < {size} ? begin + {seg} : {size};")
-        indices = self.decode("row", self.sizes[:-1], "i") if len(nest.outer) > 1 else []
+        indices = self._runs(segment, segments)
         steady = [i for i in self.needed([s.value for s in nest.stores], ELEMENT) if not self._varies(i)]
         for instr in steady:
             self.declare(instr, [*indices, "0"], [])
@@ -57,7 +46,35 @@ class CpuPointwise(Writer):
         self.close()
         if tiled:
             self.close()
+        if segments == 1:
+            self.advance(indices, self.sizes[:-1])
         self.close()
+
+    def _runs(self, segment: int, segments: int) -> list[str]:
+        """Open the loop over a work-item's runs, ``begin`` to ``end``; returns the indices of the other dimensions.
+
+        Whole rows are counted on, as dividing costs as much as a short row itself.
+        """
+        size = self.sizes[-1]
+        if segments == 1:
+            indices = self.decode("first", self.sizes[:-1], "i", "")
+            self.open("for (long row = first; row < last; row++)")
+            self.line(f"const long begin = 0, end = {size};")
+            return indices
+        seg, segs = self.number(segment), self.number(segments)
+        self.open("for (long item = first; item < last; item++)")
+        self.line(f"const long row = item / {segs}, begin = (item - row * {segs}) * {seg};")
+        self.line(f"const long end = begin + {seg} < {size} ? begin + {seg} : {size};")
+        return self.decode("row", self.sizes[:-1], "i")
+
+    def run_of(self, items: int, groups: int) -> None:
+        """Declare ``first`` and ``last``, the work-item's run of the items, and the constants."""
+        per = max(1, -(-items // groups))
+        self.global_size = (max(1, -(-items // per)),)
+        self.constants()
+        count, each = self.number(items), self.number(per)
+        self.line(f"const long first = get_group_id(0) * {each};")
+        self.line(f"const long last = first + {each} < {count} ? first + {each} : {count};")
 
     def _comes_in_tiles(self, instr: Instr) -> bool:
         """Whether it is a random number whose neighbours along the innermost loop are those of the stream."""
@@ -106,7 +123,7 @@ class CpuRows(Reducer):
     def schedule(self) -> None:
         nest = self.nest
         rows = nest.rows
-        groups = 1 if rows * nest.row_length * max(1, len(nest.instrs) // 8) < _SERIAL else self.units * 4
+        groups = 1 if rows * nest.row_length * max(1, len(nest.instrs) // 8) < SERIAL else self.units * 4
         per = max(1, -(-rows // groups))
         self.global_size = (max(1, -(-rows // per)),)
         count, each = self.number(rows), self.number(per)
@@ -165,7 +182,7 @@ class CpuColumns(Reducer):
         rows = nest.rows // n if n else 0
         strips = max(1, -(-n // _LANES))
         items = rows * strips
-        groups = 1 if nest.rows * nest.row_length * max(1, len(nest.instrs) // 8) < _SERIAL else items
+        groups = 1 if nest.rows * nest.row_length * max(1, len(nest.instrs) // 8) < SERIAL else items
         per = max(1, -(-items // groups))
         self.global_size = (max(1, -(-items // per)),)
         count, each, strip = self.number(items), self.number(per), self.number(strips)

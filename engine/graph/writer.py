@@ -206,19 +206,29 @@ class Writer:
             if instr.level == CONSTANT:
                 self.declare(instr, [], [])
 
-    def decode(self, flat: str, sizes: list[str], prefix: str) -> list[str]:
+    def decode(self, flat: str, sizes: list[str], prefix: str, qualifier: str = "const ") -> list[str]:
         """Declare the index variables of a flat row-major position."""
         names = [f"{prefix}{d}" for d in range(len(sizes))]
         if not names:
             return []
         if len(names) == 1:
-            self.line(f"const long {names[0]} = {flat};")
+            self.line(f"{qualifier}long {names[0]} = {flat};")
             return names
         self.line(f"long {prefix}t = {flat};")
         for name, size in zip(reversed(names[1:]), reversed(sizes[1:])):
-            self.line(f"const long {name} = {prefix}t % {size}; {prefix}t /= {size};")
-        self.line(f"const long {names[0]} = {prefix}t;")
+            self.line(f"{qualifier}long {name} = {prefix}t % {size}; {prefix}t /= {size};")
+        self.line(f"{qualifier}long {names[0]} = {prefix}t;")
         return names
+
+    def advance(self, names: list[str], sizes: list[str]) -> None:
+        """Move index variables on to the next row-major position."""
+        for name, size in zip(names[:0:-1], sizes[:0:-1]):
+            self.open(f"if (++{name} == {size})")
+            self.line(f"{name} = 0;")
+        if names:
+            self.line(f"++{names[0]};")
+        for _ in names[1:]:
+            self.close()
 
 
 class Reducer(Writer):
