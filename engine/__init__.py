@@ -144,7 +144,7 @@ globals().update(LEGACY_TYPES)
 
 _LAZY = frozenset(
     (
-        "_C", "_dynamo", "compiler", "distributed", "fft", "func", "functional", "hub", "jit",
+        "_C", "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "functional", "hub", "jit",
         "library", "linalg", "models", "multiprocessing", "profiler", "signal", "special", "storage", "testing",
         "types", "viz",
     )

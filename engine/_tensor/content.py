@@ -204,9 +204,9 @@ def __hash__(self: Tensor) -> int:
 
 @method
 def __format__(self: Tensor, spec_: str) -> str:
-    if not self._spec.ndim and spec_:
+    if not self._spec.ndim and type(self) is Tensor and not self.is_meta:
         return format(self.item(), spec_)
-    return object.__format__(self, spec_) if not spec_ else format(str(self), spec_)
+    return object.__format__(self, spec_)
 
 
 @method

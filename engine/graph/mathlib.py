@@ -15,7 +15,7 @@ import cl_kernels
 _FILES = (
     "math_base.cl", "math_real.cl", "math_f32.cl", "math_f64.cl", "random.cl", "turn.cl", "series_f32.cl",
     "series_f64.cl", "special_real.cl", "igamma_real.cl", "bessel_real.cl", "math_complex_real.cl",
-    "polynomial_real.cl",
+    "polynomial_real.cl", "gamma_draw_real.cl",
 )  # fmt: skip
 _NAME = re.compile(r"\b(?:eng|ENG)_\w+(?:##)?")
 _DEFINED = re.compile(r"^(?:\s*#define\s+|ENG_FN\s+\w+\s+|__constant\s+\w+\s+)((?:eng|ENG)_\w+)", re.MULTILINE)

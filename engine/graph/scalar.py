@@ -174,6 +174,9 @@ define("pow_int", i="eng_powi({T}, {0}, {1})", u="eng_powi({T}, {0}, {1})", cost
 define("mul_high", u="eng_mul_high({0}, {1})", cost=4)  # upper half of a product of uint64
 define("gcd", i="eng_gcd({T}, {0}, {1})", u="eng_gcd({T}, {0}, {1})", cost=40)
 define("round_even", f="eng_round_{t}({0})")
+define("log_gamma_draw", f="eng_log_gamma_draw_{t}({0}, {1})", cost=400)
+define("gamma_sample_grad", f="eng_gamma_sample_grad_{t}({0}, {1})", cost=100)
+define("beta_sample_grad", f="eng_beta_sample_grad_{t}({0}, {1}, {2})", cost=200)
 # Random numbers: position in the draw, then seed and offset of the generator. RANDOM_TILES: how many positions are made
 # together at least cost, by functions called ``eng_<name>_tiles``.
 define("philox", u="eng_philox({0}, {1}, {2})", cost=40, result=dtypes.uint32)

@@ -23,6 +23,7 @@ from . import (
     factories,
     floats,
     fourier,
+    gamma_draws,
     indexing,
     join,
     linalg_eigen,
