@@ -20,9 +20,14 @@ def device_caps(**changes: Any) -> Any:
 
 
 def run_calls(
-    calls: list[KernelCall], operands: dict[str, np.ndarray], *, prefix: str = "", extra: tuple[np.ndarray, ...] = ()
+    calls: list[KernelCall],
+    operands: dict[str, np.ndarray],
+    *,
+    prefix: str = "",
+    extra: tuple[np.ndarray, ...] = (),
+    include: str = "",
 ) -> dict[str, np.ndarray]:
-    """Launch ``calls`` over copies of ``operands``; the operands after the run.
+    """Launch ``calls`` over copies of ``operands``; the operands after the run. ``include``: a file put before theirs.
 
     ``prefix`` is put before the source of the calls that offer the epilogue, ``extra`` are the buffers its parameters
     name (each without an offset).
@@ -44,7 +49,8 @@ def run_calls(
     bound = []
     for call in calls:
         with_hook = call.epilogue and prefix
-        text = (prefix if with_hook else "") + cl_kernels.source(call.source)
+        text = (prefix if with_hook else "") + (cl_kernels.source(include) if include else "")
+        text += cl_kernels.source(call.source)
         kernel = runtime.programs.kernel(text, call.kernel, call.options)
         launch = BoundKernel(runtime.queue, kernel, call.global_size, call.local_size)
         i = 0
