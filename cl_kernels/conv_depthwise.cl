@@ -39,63 +39,112 @@ ushort eng_to_bf16(float v) {
 #define STORE(p, i, v) ((p)[i] = (v))
 #endif
 
+#if defined(T_F16) || defined(T_BF16)
+#define PLAIN 0
+#else
+#define PLAIN 1
+#endif
+typedef GLUE(CT, 4) V4;
+typedef V4 V4U __attribute__((aligned(sizeof(CT))));
+typedef GLUE(CT, 8) V8;
+typedef V8 V8U __attribute__((aligned(sizeof(CT))));
+
+// dst[i] = src[i], i < n, in vectors of which the last two may overlap. DA, SA: address spaces.
+#define COPY_AS(T, DA, SA, at) *(DA T *)(dst + (at)) = *(SA const T *)(src + (at));
+#define COPY_ROW(DA, SA)                                          \
+    if (n >= VW) {                                                \
+        for (int i = 0; i + VW <= n; i += VW) COPY_AS(VU, DA, SA, i) \
+        COPY_AS(VU, DA, SA, n - VW)                               \
+    } else if (n >= 8) {                                          \
+        COPY_AS(V8U, DA, SA, 0)                                   \
+        COPY_AS(V8U, DA, SA, n - 8)                               \
+    } else if (n >= 4) {                                          \
+        COPY_AS(V4U, DA, SA, 0)                                   \
+        COPY_AS(V4U, DA, SA, n - 4)                               \
+    } else                                                        \
+        for (int i = 0; i < n; i++) dst[i] = src[i];
+
+void eng_put_row(__global ST *dst, __local const CT *src, int n, VT zero) {
+#if PLAIN
+    COPY_ROW(__global, __local)
+#else
+    for (int i = 0; i < n; i++) STORE(dst, i, src[i]);
+#endif
+}
+
+void eng_get_row(__local CT *dst, __global const ST *src, int n, VT zero) {
+#if PLAIN
+    COPY_ROW(__local, __global)
+#else
+    for (int i = 0; i < n; i++) dst[i] = FETCH(src, i);
+#endif
+}
+
 int eng_floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 // dst[phase row][phase col][nr][q] = plane element (y0 + r*sh + phase row, x0 + j*sw + phase col), 0 outside. Returns
-// the number of elements.
-int eng_stage(__global const ST *plane, int ih, int iw, int y0, int x0, int sh, int sw, int nr, int q,
-              __local CT *dst) {
+// the number of elements. `keep`: the zeros are there from the plane before.
+int eng_stage(__global const ST *plane, int ih, int iw, int y0, int x0, int sh, int sw, int nr, int q, int keep,
+              __local CT *dst, VT zero) {
+    const int size = sh * sw * nr * q;
+    if (!keep)
+        for (int i = 0; i < size; i += VW) STOREL(dst + i, zero);
     for (int py = 0; py < sh; py++)
-        for (int px = 0; px < sw; px++) {
-            // Columns lo..hi of this phase lie inside the plane.
-            const int first = x0 + px;
-            int lo = first >= 0 ? 0 : (-first + sw - 1) / sw;
-            int hi = iw > first ? (iw - first + sw - 1) / sw : 0;
-            hi = hi < q ? hi : q;
-            lo = lo < hi ? lo : hi;
-            for (int r = 0; r < nr; r++, dst += q) {
-                const int y = y0 + r * sh + py;
-                if ((uint)y >= (uint)ih) {
-                    for (int j = 0; j < q; j++) dst[j] = (CT)0;
-                    continue;
-                }
-                __global const ST *src = plane + (long)y * iw + first;
-                for (int j = 0; j < lo; j++) dst[j] = (CT)0;
+        for (int px = 0; px < sw; px++, dst += nr * q) {
+            // Rows r0..r1 and columns lo..hi of this phase lie inside the plane.
+            const int top = y0 + py, first = x0 + px;
+            const int r0 = top >= 0 ? 0 : (-top + sh - 1) / sh, r1 = ih > top ? (ih - top + sh - 1) / sh : 0;
+            const int lo = first >= 0 ? 0 : (-first + sw - 1) / sw, hi = iw > first ? (iw - first + sw - 1) / sw : 0;
+            const int n = (hi < q ? hi : q) - lo;
+            for (int r = r0; n > 0 && r < r1 && r < nr; r++) {
+                __global const ST *src = plane + (long)(top + r * sh) * iw + first + lo * sw;
+                __local CT *d = dst + r * q + lo;
                 if (sw == 1)
-                    for (int j = lo; j < hi; j++) dst[j] = FETCH(src, j);
+                    eng_get_row(d, src, n, zero);
                 else if (sw == 2)
-                    for (int j = lo; j < hi; j++) dst[j] = FETCH(src, 2 * j);
+                    for (int j = 0; j < n; j++) d[j] = FETCH(src, 2 * j);
                 else
-                    for (int j = lo; j < hi; j++) dst[j] = FETCH(src, j * sw);
-                for (int j = hi; j < q; j++) dst[j] = (CT)0;
+                    for (int j = 0; j < n; j++) d[j] = FETCH(src, j * sw);
             }
         }
-    return sh * sw * nr * q;
+    return size;
 }
 
-// acc[i] (+)= sum over taps of weight[t] * stage[i + offset[t]], i < len (in steps of 4 vectors).
+#define EACH(M) M(0) M(1) M(2) M(3) M(4) M(5)
+#define START(j) VT a##j = fresh ? zero : LOADL(acc + i + j * VW);
+#define TERM(j) a##j = w * LOADL(p + j * VW) + a##j;
+#define FINISH(j) STOREL(acc + i + j * VW, a##j);
+
+// acc[i] (+)= sum over taps of weight[t] * stage[i + offset[t]], i < len (in whole vectors).
 void eng_taps(__local const CT *stage, __local const int *offset, __local const CT *weight, int taps,
               __local CT *acc, int len, int fresh, VT zero) {
-    for (int i = 0; i < len; i += 4 * VW) {
-        VT a0 = zero, a1 = zero, a2 = zero, a3 = zero;
-        if (!fresh) {
-            a0 = LOADL(acc + i);
-            a1 = LOADL(acc + i + VW);
-            a2 = LOADL(acc + i + 2 * VW);
-            a3 = LOADL(acc + i + 3 * VW);
-        }
+    int i = 0;
+    for (; i + 5 * VW < len; i += 6 * VW) {
+        EACH(START)
         for (int t = 0; t < taps; t++) {
             const VT w = (VT)(weight[t]);
             __local const CT *p = stage + offset[t] + i;
-            a0 = w * LOADL(p) + a0;
-            a1 = w * LOADL(p + VW) + a1;
-            a2 = w * LOADL(p + 2 * VW) + a2;
-            a3 = w * LOADL(p + 3 * VW) + a3;
+            EACH(TERM)
         }
-        STOREL(acc + i, a0);
-        STOREL(acc + i + VW, a1);
-        STOREL(acc + i + 2 * VW, a2);
-        STOREL(acc + i + 3 * VW, a3);
+        EACH(FINISH)
+    }
+    for (; i + VW < len; i += 2 * VW) {
+        START(0) START(1)
+        for (int t = 0; t < taps; t++) {
+            const VT w = (VT)(weight[t]);
+            __local const CT *p = stage + offset[t] + i;
+            TERM(0) TERM(1)
+        }
+        FINISH(0) FINISH(1)
+    }
+    if (i < len) {
+        START(0)
+        for (int t = 0; t < taps; t++) {
+            const VT w = (VT)(weight[t]);
+            __local const CT *p = stage + offset[t] + i;
+            TERM(0)
+        }
+        FINISH(0)
     }
 }
 
@@ -122,6 +171,7 @@ KATTR __kernel void eng_dw_fwd(__global const ST *x, long x_off, __global const 
     __local CT weight[MAXTAPS];
     __local int offset[MAXTAPS];
     SET_SIZES
+    int last_nr = -1, last_q = -1;
     const long p0 = get_group_id(0) * chunk, p1 = p0 + chunk < batch * outs ? p0 + chunk : batch * outs;
     for (long p = p0; p < p1; p++) {
         const long n = p / outs, oc = p - n * outs;
@@ -131,15 +181,17 @@ KATTR __kernel void eng_dw_fwd(__global const ST *x, long x_off, __global const 
             for (int ox = 0; ox < ow; ox += (int)cols) {
                 const int r = oh - oy < (int)rows ? oh - oy : (int)rows, c = ow - ox < (int)cols ? ow - ox : (int)cols;
                 const int nr = r + (kh - 1) * dh / sh, q = c + (kw - 1) * dw / sw;
-                for (int t = 0; t < taps; t++)
-                    offset[t] = eng_tap_offset(t / kw * dh, t % kw * dw, sh, sw, nr, q);
-                eng_stage(plane, ih, iw, oy * sh - ph, ox * sw - pw, sh, sw, nr, q, stage);
+                if (nr != last_nr || q != last_q)
+                    for (int t = 0; t < taps; t++)
+                        offset[t] = eng_tap_offset(t / kw * dh, t % kw * dw, sh, sw, nr, q);
+                last_nr = nr, last_q = q;
+                eng_stage(plane, ih, iw, oy * sh - ph, ox * sw - pw, sh, sw, nr, q, p > p0 && rows >= oh && cols >= ow, stage, (VT)(0));
                 eng_taps(stage, offset, weight, taps, acc, (r - 1) * q + c, 1, (VT)(0));
                 for (int i = 0; i < r; i++) {
                     const int pix = (oy + i) * ow + ox;
                     __global ST *o = out + out_off + p * oh * ow + pix;
                     __local const CT *a = acc + i * q;
-                    for (int j = 0; j < c; j++) STORE(o, j, a[j]);
+                    eng_put_row(o, a, c, (VT)(0));
                     EPILOGUE(o, n, oc, pix, c);
                 }
             }
@@ -173,7 +225,7 @@ KATTR __kernel void eng_dw_dx(__global const ST *dy, long dy_off, __global const
                         const long oc = ch * mult + j;
                         if (phase == 0 || mult > 1)
                             eng_stage(dy + dy_off + (n * outs + oc) * oh * ow, oh, ow, ty + ylo, tx + xlo, 1, 1, nr, q,
-                                      stage);
+                                      p > p0 && rows >= th && cols >= tw, stage, (VT)(0));
                         int m = 0;
                         for (int ky = 0; ky < kh; ky++)
                             for (int kx = 0; kx < kw; kx++) {
@@ -192,7 +244,7 @@ KATTR __kernel void eng_dw_dx(__global const ST *dy, long dy_off, __global const
                         __local const CT *a = acc + i * q;
                         const int m = x0 < iw ? (iw - x0 + sw - 1) / sw : 0, e = m < c ? m : c;
                         if (sw == 1)
-                            for (int j = 0; j < e; j++) STORE(o, j, a[j]);
+                            eng_put_row(o, a, e, (VT)(0));
                         else
                             for (int j = 0; j < e; j++) STORE(o, j * sw, a[j]);
                     }
@@ -238,20 +290,23 @@ KATTR __kernel void eng_dw_dw(__global const ST *x, long x_off, __global const S
     __local CT sums[MAXTAPS * VW] __attribute__((aligned(64)));
     __local int offset[MAXTAPS];
     SET_SIZES
+    int last_nr = -1, last_q = -1;
     const long c0 = get_group_id(0) * chunk, c1 = c0 + chunk < outs ? c0 + chunk : outs;
     for (long oc = c0; oc < c1; oc++) {
         for (int i = 0; i < taps * VW; i++) sums[i] = (CT)0;
         for (long n = 0; n < batch; n++) {
             __global const ST *plane = x + x_off + (n * channels + oc / mult) * ih * iw;
-            __global const ST *g = dy + dy_off + (n * outs + oc) * oh * ow;
+                __global const ST *g = dy + dy_off + (n * outs + oc) * oh * ow;
             for (int oy = 0; oy < oh; oy += (int)rows)
                 for (int ox = 0; ox < ow; ox += (int)cols) {
                     const int r = oh - oy < (int)rows ? oh - oy : (int)rows;
                     const int c = ow - ox < (int)cols ? ow - ox : (int)cols;
                     const int nr = r + (kh - 1) * dh / sh, q = c + (kw - 1) * dw / sw;
-                    for (int t = 0; t < taps; t++)
-                        offset[t] = eng_tap_offset(t / kw * dh, t % kw * dw, sh, sw, nr, q);
-                    const int size = eng_stage(plane, ih, iw, oy * sh - ph, ox * sw - pw, sh, sw, nr, q, stage);
+                    if (nr != last_nr || q != last_q)
+                        for (int t = 0; t < taps; t++)
+                            offset[t] = eng_tap_offset(t / kw * dh, t % kw * dw, sh, sw, nr, q);
+                    last_nr = nr, last_q = q;
+                    const int size = eng_stage(plane, ih, iw, oy * sh - ph, ox * sw - pw, sh, sw, nr, q, (oc > c0 || n > 0) && rows >= oh && cols >= ow, stage, (VT)(0));
                     for (int i = 0; i < VW; i++) stage[size + i] = (CT)0;
                     const int len = (r - 1) * q + c;
                     for (int i = 0; i < r; i++) {

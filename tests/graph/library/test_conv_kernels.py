@@ -124,6 +124,11 @@ PROBLEMS = {
     "depthwise stride": plain(2, 5, 5, (16, 19), 5, stride=2, padding=2, groups=5),
     "depthwise multiplier": plain(2, 3, 6, (11, 9), 3, padding=2, dilation=2, groups=3),
     "depthwise 1d": plain(2, 4, 4, (300,), 7, padding=3, groups=4),
+    "depthwise 7x7": plain(2, 5, 5, (14, 14), 7, padding=3, groups=5),
+    "depthwise 5x5": plain(1, 3, 3, (9, 70), 5, padding=(1, 3), groups=3),
+    "few channels": plain(3, 2, 6, (17, 33), 5, padding=2),
+    "few channels out": ConvProblem(2, 6, 2, (20, 9), (3, 2), (1, 1), ((2, 1), (0, 3)), (1, 2), 1),
+    "small groups": plain(2, 12, 8, (8, 40), 3, padding=1, groups=4),
     "depthwise 3d": plain(1, 3, 3, (4, 5, 6), 3, padding=1, groups=3),
 }
 
@@ -206,6 +211,20 @@ def test_little_local_memory(op):
         check(op, p, "float32", caps)
 
 
+@pytest.mark.parametrize("op", ["FORWARD", "INPUT"])
+def test_rows_in_tiles(op):
+    caps = device_caps(kind="cpu", local_mem_size=32 << 10)
+    for p in (
+        plain(1, 2, 3, (60, 90), 7, padding=3),
+        plain(1, 4, 2, (30, 300), 3, padding=1),
+        plain(1, 1, 1, (9, 9), 3),
+    ):
+        check(op, p, "float32", caps, "rows")
+        check(op, p, "float64", caps, "rows") if caps.fp64 else None
+    check(op, plain(1, 4, 2, (30, 45), 3, padding=1), "bfloat16", caps, "rows")
+    check(op, plain(2, 4, 4, (30, 45), 5, padding=1, groups=2), "float16", device_caps(kind="cpu"), "rows")
+
+
 @pytest.mark.parametrize("op", BUILD)
 def test_kernels_larger_than_the_buffers(op):
     caps = device_caps(kind="cpu", float_vector_width=8, local_mem_size=32 << 10)
@@ -235,7 +254,9 @@ EPILOGUE = """
 """
 
 
-@pytest.mark.parametrize("label", ["3x3", "tiny images", "groups", "depthwise stride", "3d", "1d", "1x1"])
+@pytest.mark.parametrize(
+    "label", ["3x3", "tiny images", "groups", "depthwise stride", "depthwise 7x7", "few channels", "3d", "1d", "1x1"]
+)
 def test_epilogue_sees_every_output_once(label):
     p = PROBLEMS[label]
     (x, w, dy), exact = _data(p, "float32")
@@ -272,6 +293,6 @@ def test_long_sums_are_accurate():
 def test_programs_do_not_depend_on_sizes():
     caps = device_caps(kind="cpu", software=False)
     for op, build in BUILD.items():
-        small = {c.options for c in build(caps, dtypes.float32, PROBLEMS["3x3"])}
+        small = {c.options for c in build(caps, dtypes.float32, plain(1, 40, 48, (9, 13), 3, padding=1))}
         large = {c.options for c in build(caps, dtypes.float32, plain(8, 64, 128, (56, 56), 3, padding=1))}
         assert small == large, op

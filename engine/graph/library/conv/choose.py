@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.graph.library.call import KernelCall
-from engine.graph.library.conv import depthwise, direct, tiled
+from engine.graph.library.conv import depthwise, direct, rows, tiled
 from engine.graph.library.conv import winograd as wino
 from engine.graph.library.conv.problem import ConvProblem
 
@@ -21,6 +21,8 @@ def candidates(caps: Any, dtype: Any, problem: ConvProblem, op: str = FORWARD, *
         vectors = caps.kind != "gpu" and not getattr(caps, "software", False)
         if vectors and winograd and wino.supports(caps, name, problem, op) and wino.pays(problem):
             names.append("winograd")
+        if vectors and rows.supports(caps, name, problem, op) and rows.pays(problem, op):
+            names.append("rows")
         if vectors and depthwise.supports(caps, name, problem, op):
             names.append("depthwise")
         if vectors and direct.supports(caps, name, problem, op):
@@ -45,6 +47,8 @@ def _build(
         return _DIRECT[op](caps, name, problem, **extra)
     if variant == "winograd":
         return wino.convolution(caps, problem, op, epilogue=epilogue)
+    if variant == "rows":
+        return rows.convolution(caps, name, problem, op, epilogue=epilogue)
     if variant == "depthwise":
         return depthwise.convolution(caps, name, problem, op, epilogue=epilogue)
     if variant == "tiled":

@@ -42,7 +42,7 @@ def pays(problem: ConvProblem) -> bool:
     p = problem.normal()
     tiles = p.batch * ceil_div(p.out_size[1], 4) * ceil_div(p.out_size[2], 4)
     gain = 1.44 * p.batch * p.out_pixels / max(1, tiles * 16) - 0.36 - 5 / p.in_channels - 5 / p.out_channels
-    return gain > 0.3 and tiles * gain > 50
+    return gain > 0.5 and tiles * gain > 50
 
 
 def _lanes(caps: Any) -> int:
