@@ -4,58 +4,9 @@
 // GEMV_AXPY  eng_gemv_axpy  the matrix is contiguous along the outputs.
 //
 // Options: MV vectors at a time (1, 2 or 4), LX and LY elements of the local buffers for vectors and outputs; ST, CT,
-// VW, NARROW, HALF as in gemm.cl.
+// VW, NARROW, HALF as in gemm_common.h.
 
-#ifndef KATTR
-#ifdef __clang__
-#define KATTR __attribute__((flatten))
-#else
-#define KATTR
-#endif
-#endif
-#ifndef EPILOGUE
-#define EPILOGUE_PARAMS
-#define EPILOGUE(c, batch, row, col0, ncols)
-#define NO_EPILOGUE
-#endif
-
-#ifdef FP64
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#endif
-
-#define CAT_(x, y) x##y
-#define CAT(x, y) CAT_(x, y)
-typedef CAT(CT, VW) VT __attribute__((aligned(sizeof(CT)))); // unaligned: memory need not be vector aligned
-typedef CAT(CT, VW) AVT;                                     // aligned: packed panels
-
-#if HALF == 1
-// binary16 <-> binary32 in integer arithmetic: cl_khr_fp16 is not needed and the loops around it vectorise.
-static float to_ct(ushort h) {
-  uint magnitude = (uint)(h & 0x7fff);
-  float finite = as_float(magnitude << 13) * 0x1p112f;
-  uint bits = magnitude >= 0x7c00u ? (magnitude << 13) + 0x70000000u : as_uint(finite);
-  return as_float(bits | ((uint)(h & 0x8000) << 16));
-}
-static ushort from_ct(float f) {
-  uint bits = as_uint(f), sign = (bits >> 16) & 0x8000u, x = bits & 0x7fffffffu;
-  uint normal = (x + 0xfffu + ((x >> 13) & 1u) - 0x38000000u) >> 13;
-  uint denormal = as_uint(as_float(x) + 0.5f) - 0x3f000000u; // the addition rounds to multiples of 2^-24
-  uint special = x > 0x7f800000u ? 0x7e00u : 0x7c00u;
-  return (ushort)(sign | (x >= 0x477ff000u ? special : x < 0x38800000u ? denormal : normal));
-}
-#elif HALF == 2
-static float to_ct(ushort h) { return as_float((uint)h << 16); }
-static ushort from_ct(float f) {
-  uint bits = as_uint(f);
-  uint rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  return (ushort)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
-}
-#else
-#define to_ct(x) ((CT)(x))
-#define from_ct(x) ((ST)(x))
-#endif
-
-#define MIN(x, y) ((x) < (y) ? (x) : (y))
+#include "gemm_common.h"
 
 // MV vectors x of k elements meet a matrix w of `rows` outputs; y[v][r] is written at v * y_vs + r * y_rs. A group
 // takes `chunk` outputs. Pieces of x are converted into local memory first. by_row: the vectors are rows of C and the
@@ -72,16 +23,6 @@ static ushort from_ct(float f) {
 #define FOUR(X) X(0) X(1) X(2) X(3)
 #define VDECLARE1(i, v) AVT ACC(i, v) = (AVT)(0);
 #define VDECLARE(i) VECTORS(VDECLARE1, i)
-
-#ifdef NARROW
-#define E2(p, i) to_ct((p)[i]), to_ct((p)[i + 1])
-#define E4(p, i) E2(p, i), E2(p, i + 2)
-#define E8(p, i) E4(p, i), E4(p, i + 4)
-#define E16(p, i) E8(p, i), E8(p, i + 8)
-#define LOADW(p) (AVT)(CAT(E, VW)(p, 0))
-#else
-#define LOADW(p) *(__global const VT *)(p)
-#endif
 
 #ifdef NO_EPILOGUE
 #define GEMV_EPILOGUE
@@ -106,7 +47,7 @@ static void store_y(__global ST *y, __local const CT *ys, long vectors, long row
 }
 #ifdef GEMV_DOT
 #define W_POINTER(i) __global const ST *w##i = w + (r + i < nr ? r + i : nr - 1) * w_rs + k0;
-#define LOAD_W(i) AVT m##i = LOADW(w##i + d);
+#define LOAD_W(i) AVT m##i = LOADV(w##i + d);
 #define DOT1(i, v) ACC(i, v) = m##i * x##v + ACC(i, v);
 #define DOT(i) VECTORS(DOT1, i)
 #define LOAD_X(i, v) AVT x##v = *(__local const VT *)(xs + v * KX + d);
@@ -179,7 +120,7 @@ __kernel KATTR void eng_gemv_dot(__global const ST *restrict w_, long w_offset, 
 #define AXPY1(i, v) sum##v = x##i##_##v * m + sum##v;
 #define AXPY(i)                                                                                                        \
   {                                                                                                                    \
-    AVT m = LOADW(wd + i * w_ks + r);                                                                                  \
+    AVT m = LOADV(wd + i * w_ks + r);                                                                                  \
     VECTORS(AXPY1, i)                                                                                                  \
   }
 #define SCALAR1(i, v) ys[v * (LY / MV) + r] += xs[v * KX + d + i] * to_ct(wd[i * w_ks + r]);

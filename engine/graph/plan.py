@@ -282,7 +282,8 @@ class Plan:
         seconds = 0.0
         for item in self._pending:
             if isinstance(item, tuple):
-                seconds += item[0].flops / _CORE_FLOPS + item[0].nbytes / _CORE_BYTES
+                call = item[0]
+                seconds += call.seconds or call.flops / _CORE_FLOPS + call.nbytes / _CORE_BYTES
             elif not isinstance(item, (codegen.Generated, Batch)):
                 return float("inf")
         for group in self.groups:

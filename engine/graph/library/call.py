@@ -48,7 +48,8 @@ class KernelCall:
 
     ``source``: file name in cl_kernels. ``options``: build options (``-DMR=6``), the only specialisation.
     ``args`` in the order of the kernel's parameters. ``epilogue``: whether the kernel offers the EPILOGUE hook
-    and this call is the one that writes final values. ``flops`` and ``nbytes`` feed the profiler.
+    and this call is the one that writes final values. ``flops`` and ``nbytes`` feed the profiler. ``seconds``:
+    estimated time of the work on one core of a CPU, 0 for unknown.
     """
 
     source: str
@@ -60,3 +61,4 @@ class KernelCall:
     epilogue: bool = False
     flops: int = 0
     nbytes: int = 0
+    seconds: float = 0.0

@@ -121,7 +121,7 @@ def _one_of_each(caps, problem: Problem) -> list[Variant]:
     found: dict[tuple, Variant] = {}
     listed = candidates(caps, problem)
     for v in listed:
-        found.setdefault((v.method, v.in_place, v.splits > 1, v.batches > 1, v.lx), v)
+        found.setdefault((v.method, v.mr, v.nv, v.place_a, v.place_b, v.splits > 1, v.batches > 1, v.lx), v)
     return [*found.values(), listed[-1]]
 
 
@@ -257,7 +257,7 @@ def test_choice_and_tuning():
                 for a, b in (((k, 1), (n, 1)), ((k, 1), (1, k)), ((1, m), (n, 1))):
                     calls = gemm_calls(caps, "float32", 1, m, n, k, (0, *a), (0, *b), n, 0)
                     programs.update(call.options for call in calls)
-    assert len(programs) <= 16, programs
+    assert len(programs) <= 20, programs
 
 
 def test_operands_and_work():

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from engine.graph.library.call import KernelCall
 
-from .kernels import block_calls, ceil_div, small_calls, tiled_calls, vector_calls
+from .costs import core_seconds
+from .kernels import block_calls, ceil_div, tiled_calls, vector_calls
 from .problem import DeviceCaps, Problem, Strides, Variant
 from .table import buffers, candidates, choose
 
@@ -50,15 +51,15 @@ def gemm_calls(
     v = variant or choose(caps, problem, tuned)
     if v.method == "tiled":
         calls = tiled_calls(caps, problem, v, v.kc)
-    elif v.method == "small":
-        calls = small_calls(problem, v)
     elif v.method in ("dot", "axpy"):
-        size = buffers(caps, element, v.vw)
+        size = buffers(caps, element)
         calls = vector_calls(problem, v, (size.x, size.y))
     else:
-        size = buffers(caps, element, v.nv * v.vw)
+        size = buffers(caps, element)
         _check_fits(problem, v, (size.a, size.b, size.c))
         calls = block_calls(caps, problem, v, (size.a, size.b, size.c))
+    if v.method != "tiled":
+        calls[0] = replace(calls[0], seconds=core_seconds(caps, problem, v))
     if epilogue:
         calls[-1] = replace(calls[-1], epilogue=True)
     return calls
@@ -67,6 +68,7 @@ def gemm_calls(
 def _check_fits(problem: Problem, v: Variant, sizes: tuple[int, int, int]) -> None:
     """Raises ValueError for a forced variant whose blocks exceed the local buffers."""
     depth = min(v.kc, ceil_div(problem.k, v.splits))
-    wanted = (0 if v.in_place else v.mc * depth, v.nv * v.vw * depth, v.mc * v.nc if problem.element.narrow else 0)
-    if v.mc % v.mr or v.nc % (v.nv * v.vw) or any(w > s for w, s in zip(wanted, sizes, strict=True)):
+    a, b = 0 if v.place_a else v.mr * depth, 0 if v.place_b else v.nc * depth
+    wanted = (a, b, v.mc * v.nc if problem.element.narrow else 0)
+    if v.nc % (v.nv * v.vw) or any(w > s for w, s in zip(wanted, sizes, strict=True)):
         raise ValueError(f"variant {v} needs local buffers of {wanted} elements, and there are {sizes}")

@@ -6,7 +6,8 @@ from engine.graph.library.call import Int, KernelCall, Operand, Scratch
 
 from .problem import DeviceCaps, Element, Problem, Variant
 
-_SOURCE = "gemm.cl"
+_BLOCK_SOURCE = "gemm_block.cl"
+_SOURCE = "gemm_tiled.cl"
 _VECTOR_SOURCE = "gemv.cl"
 
 
@@ -14,13 +15,11 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def _options(section: str, element: Element, variant: Variant, prefetch: bool = False, **sizes: int) -> tuple[str, ...]:
+def _options(section: str, element: Element, variant: Variant, **sizes: int) -> tuple[str, ...]:
     options = [f"-D{section}", f"-DST={element.storage}", f"-DCT={element.arithmetic}", f"-DVW={variant.vw}"]
     options += [f"-D{name}={value}" for name, value in sizes.items()]
     if element.narrow:
         options.append("-DNARROW")
-    if prefetch:
-        options.append("-DPREFETCH")
     if element.half:
         options.append(f"-DHALF={element.half}")
     if element.arithmetic == "double":
@@ -76,15 +75,16 @@ def block_calls(
         a_row, a_col, b_row, b_col, c_row, c_col = a.col, a.row, b.col, b.row, 1, p.c_ld
     out: Operand | Scratch = Operand("out")
     c_batch, c_split = p.c_batch, 0
-    options = {"MR": v.mr, "NV": v.nv, "LA": buffers[0], "LB": buffers[1], "LC": buffers[2]}
     if v.splits > 1:
         out = _partial(p, v.splits)
         c_batch, c_split = p.m * p.n, p.batch * p.m * p.n
         c_row, c_col = (1, p.n) if v.method == "swap" else (p.n, 1)
     slice_ = ceil_div(p.k, v.splits)
-    flags = _options("GEMM_BLOCK", p.element, v, caps.is_pocl, **options)
+    flags = _options("GEMM_BLOCK", p.element, v, MR=v.mr, NV=v.nv, LA=buffers[0], LB=buffers[1], LC=buffers[2])
+    chosen = (("PREFETCH", caps.is_pocl), ("A_PLACE", v.place_a), ("B_PLACE", v.place_b))
+    flags += tuple(f"-D{name}" for name, wanted in chosen if wanted)
     call = KernelCall(
-        _SOURCE,
+        _BLOCK_SOURCE,
         "eng_gemm_block",
         (ceil_div(m, v.mc), ceil_div(n, v.nc), ceil_div(p.batch, v.batches) * v.splits),
         (1, 1, 1),
@@ -93,35 +93,13 @@ def block_calls(
             Operand(names[1]),
             out,
             *_ints(p.batch, m, n, p.k, a.batch, a_row, a_col, b.batch, b_row, b_col, c_batch, c_row, c_col, c_split),
-            *_ints(v.mc, v.nc, v.kc, slice_, v.splits, v.batches, v.in_place, v.method == "swap"),
+            *_ints(v.mc, v.nc, v.kc, slice_, v.splits, v.batches, v.method == "swap"),
         ),
         (*flags, "-DPARTIAL") if v.splits > 1 and p.element.narrow else flags,
         flops=p.flops,
         nbytes=p.nbytes,
     )
     return [call, _sum_call(p, v, caps.compute_units)] if v.splits > 1 else [call]
-
-
-def small_calls(problem: Problem, variant: Variant) -> list[KernelCall]:
-    """Small matrices in one pass, B with contiguous rows of at least nv * vw elements."""
-    p, v = problem, variant
-    return [
-        KernelCall(
-            _SOURCE,
-            "eng_gemm_small",
-            (ceil_div(p.m, v.mc), ceil_div(p.batch, v.batches)),
-            (1, 1),
-            (
-                Operand("a"),
-                Operand("b"),
-                Operand("out"),
-                *_ints(p.batch, p.m, p.n, p.k, *p.a, p.b.batch, p.b.row, p.c_batch, p.c_ld, v.mc, v.batches),
-            ),
-            _options("GEMM_SMALL", p.element, v, MR=v.mr, NV=v.nv),
-            flops=p.flops,
-            nbytes=p.nbytes,
-        )
-    ]
 
 
 def tiled_calls(caps: DeviceCaps, problem: Problem, variant: Variant, depth: int) -> list[KernelCall]:

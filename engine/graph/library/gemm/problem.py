@@ -139,8 +139,9 @@ class Variant:
     ``method``: ``block`` (CPU, a block of C per group), ``swap`` (the same for the transposed product), ``dot`` and
     ``axpy`` (CPU, few rows or columns of C), ``tiled`` (GPU, local memory). ``mr`` x ``nv * vw`` is the register tile,
     ``mc``, ``nc``, ``kc`` the block of C and the depth of packed panels (for dot and axpy ``nc`` is the number of
-    outputs of a group and ``mr`` the number of vectors), ``in_place`` whether A is read without packing, ``splits``
-    over how many groups k is spread, ``batches`` how many batches a group takes, ``lx`` x ``ly`` the work-group.
+    outputs of a group and ``mr`` the number of vectors), ``place_a`` and ``place_b`` whether the operand is read
+    without packing, ``splits`` over how many groups k is spread, ``batches`` how many batches a group takes, ``lx`` x
+    ``ly`` the work-group. For ``swap`` the tile, the block and the places are those of the transposed product.
     """
 
     method: str
@@ -150,7 +151,8 @@ class Variant:
     mc: int = 0
     nc: int = 0
     kc: int = 0
-    in_place: bool = False
+    place_a: bool = False
+    place_b: bool = False
     splits: int = 1
     batches: int = 1
     lx: int = 1

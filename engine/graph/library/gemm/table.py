@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 from .costs import cost, cpu_class
 from .kernels import ceil_div
-from .problem import DeviceCaps, Element, Problem, Variant
+from .problem import DeviceCaps, Element, Problem, Strides, Variant
 
 _PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
@@ -30,13 +31,12 @@ def vector_width(caps: DeviceCaps, element: Element) -> int:
     return max(2, width * 4 // element.arithmetic_size)
 
 
-def buffers(caps: DeviceCaps, element: Element, nr: int) -> Buffers:
-    """Local buffers: A half of what there is (at most 512 KiB, to stay in L2), the panel of B at most a quarter."""
-    budget = min(caps.local_mem_size, 1 << 20) // element.arithmetic_size
+def buffers(caps: DeviceCaps, element: Element) -> Buffers:
+    """Local buffers: half of what there is for packed B (at most 1 MiB, to stay in L2), an eighth for a strip of A."""
+    budget = min(caps.local_mem_size, 1 << 21) // element.arithmetic_size
     if caps.local_mem_size < 1 << 17:
         budget = budget * 15 // 16
-    a = budget // 2 // 512 * 512
-    b = min(budget // 4, 1024 * nr) // nr * nr
+    a, b = min(budget // 8, 16384) // 512 * 512, budget // 2 // 512 * 512
     c = budget // 4 // 512 * 512 if element.narrow else 16
     x = min(budget // 4, 8192) // 512 * 512
     return Buffers(a, b, c, x, min(budget // 4, 4096) // 512 * 512)
@@ -62,49 +62,53 @@ def _batch_shares(caps: DeviceCaps, batch: int) -> list[int]:
     return sorted({1, ceil_div(batch, 8 * caps.compute_units), ceil_div(batch, 2 * caps.compute_units)})
 
 
-def _small(caps: DeviceCaps, p: Problem) -> Iterator[Variant]:
-    cls, width = cpu_class(caps), vector_width(caps, p.element)
-    if p.element.narrow or not p.b_rowwise or p.k * p.n > 1 << 19:
-        return
-    for vw in sorted({width, max(2, width // 2)}):
-        for nv in range(1, len(cls.tile) + 1):
-            if nv * vw > p.n or (vw < width and p.n >= width):
-                continue
-            for mc in _shares(p.m, cls.mr, p.m + cls.mr):
-                for batches in _batch_shares(caps, p.batch) if mc >= p.m else [1]:
-                    yield Variant("small", vw, cls.mr, nv, mc, batches=batches)
-
-
 def _block(caps: DeviceCaps, p: Problem, method: str) -> Iterator[Variant]:
-    cls, element = cpu_class(caps), p.element
-    vw = vector_width(caps, element)
-    m, n = (p.m, p.n) if method == "block" else (p.n, p.m)
-    in_place = not element.narrow and (p.a_rowwise if method == "block" else p.b_columnwise)
-    for nv in (1,) if n <= vw else range(2, len(cls.tile) + 1):
-        nr = nv * vw
-        size = buffers(caps, element, nr)
-        for depth in (256, 768) if p.k > 256 and in_place else (256,):
-            kc = ceil_div(max(p.k, 1), ceil_div(max(p.k, 1), min(depth, size.b // nr)))
-            for mc, nc in _blocks(caps, p, m, n, cls.mr, nr):
-                whole = mc >= m and nc >= n
-                if element.narrow and mc * nc > size.c:
-                    continue
-                for place in (False, True) if in_place else (False,):
-                    if not place and mc * kc > size.a:
+    element, vw, size = p.element, vector_width(caps, p.element), buffers(caps, p.element)
+    m, n, a, b = (p.m, p.n, p.a, p.b) if method == "block" else (p.n, p.m, _turned(p.b), _turned(p.a))
+    places_a = (False,) if element.narrow else (False, True)
+    places_b = (False,) if element.narrow or b.col != 1 else (False, True)
+    for tile in cpu_class(caps).tiles:
+        mr, nr = tile.mr, tile.nv * vw
+        if tile.nv == 1 and n > vw:
+            continue
+        for place_a, place_b in product(places_a, places_b):
+            if place_b and n < nr:
+                continue
+            for kc in _depths(p, place_a, place_b, size.a // mr, n % nr == 0):
+                for mc, nc in _blocks(caps, p, m, n, mr, nr, size.b // kc // nr * nr if not place_b else n + nr):
+                    if element.narrow and mc * nc > size.c:
                         continue
-                    for batches in _batch_shares(caps, p.batch) if whole else [1]:
-                        yield Variant(method, vw, cls.mr, nv, mc, nc, kc, place, 1, batches)
+                    if place_b and n % nr and nc < n:  # the last panel must not reach into another group's columns
+                        continue
+                    for batches in _batch_shares(caps, p.batch) if mc >= m and nc >= n else [1]:
+                        yield Variant(method, vw, mr, tile.nv, mc, nc, kc, place_a, place_b, 1, batches)
                     for splits in _splits(caps, p, ceil_div(m, mc) * ceil_div(n, nc)):
-                        yield Variant(method, vw, cls.mr, nv, mc, nc, kc, place, splits)
+                        yield Variant(method, vw, mr, tile.nv, mc, nc, kc, place_a, place_b, splits)
 
 
-def _blocks(caps: DeviceCaps, p: Problem, m: int, n: int, mr: int, nr: int) -> Iterator[tuple[int, int]]:
+def _turned(s: Strides) -> Strides:
+    return Strides(s.batch, s.col, s.row)
+
+
+def _depths(p: Problem, place_a: bool, place_b: bool, most: int, even: bool) -> set[int]:
+    """Depths of slices, about equal: as deep as buffers and caches allow, and shallower ones."""
+    k = max(p.k, 1)
+    if place_b and not even:  # the last panel overlaps the one before it, which is right only in one go
+        return {k} if place_a or k <= most else set()
+    found = set()
+    for depth in (256, 384, k) if place_b else (128, 256, 384):
+        depth = min(depth, k) if place_a else min(depth, k, most)
+        found.add(ceil_div(k, ceil_div(k, depth)))
+    return found
+
+
+def _blocks(caps: DeviceCaps, p: Problem, m: int, n: int, mr: int, nr: int, widest: int) -> Iterator[tuple[int, int]]:
     """Block sizes that give each compute unit no more than some tens of groups, unless the matrices are huge."""
-    for mc in _shares(m, mr, 768):
-        for nc in _shares(n, nr, 1024):
+    for mc in _shares(m, mr, m + mr):
+        for nc in _shares(n, nr, min(widest, 2048)) if widest >= nr else ():
             groups = ceil_div(m, mc) * ceil_div(n, nc) * p.batch
-            large = mc >= min(m, 128) and nc >= min(n, 256)
-            if large or groups <= 16 * caps.compute_units:
+            large = mc >= min(m, 512) and nc >= min(n, widest, 2048)
+            if large or groups <= 8 * caps.compute_units:
                 yield mc, nc
 
 
@@ -125,7 +129,7 @@ def _vector(caps: DeviceCaps, p: Problem) -> Iterator[Variant]:
     rows = p.n if by_row else p.m
     dot = p.b_columnwise if by_row else p.a_rowwise
     axpy = p.b_rowwise if by_row else p.a.row == 1 or p.m == 1
-    size = buffers(caps, p.element, vw)
+    size = buffers(caps, p.element)
     for chunk in _shares(rows, 4 * vw, size.y // vectors):
         if dot:
             yield Variant("dot", vw, vectors, nc=chunk)
@@ -192,8 +196,7 @@ class _Key:
 def _ranked(caps: _Key, problem: Problem) -> tuple[Variant, ...]:
     if caps.kind != "cpu" or caps.software:
         return tuple(_gpu_candidates(caps, problem))
-    found = [*_vector(caps, problem), *_small(caps, problem)]
-    found += [*_block(caps, problem, "block"), *_block(caps, problem, "swap")]
+    found = [*_vector(caps, problem), *_block(caps, problem, "block"), *_block(caps, problem, "swap")]
     return tuple(sorted(found, key=lambda variant: cost(caps, problem, variant)))
 
 
