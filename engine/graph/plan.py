@@ -6,7 +6,6 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -41,8 +40,8 @@ _pack_long = struct.Struct("q").pack
 
 @cache
 def library_source(name: str) -> str:
-    """Text of a file of cl_kernels."""
-    return resources.files(cl_kernels).joinpath(name).read_text()
+    """Text of a file of cl_kernels, with what it includes."""
+    return cl_kernels.source(name)
 
 
 class Launch:
