@@ -19,6 +19,7 @@ from engine.graph.library.conv import (
     conv_grad_weight,
     reference,
     winograd,
+    winograd_weight,
 )
 
 BUILD = {"FORWARD": conv_forward, "INPUT": conv_grad_input, "WEIGHT": conv_grad_weight}
@@ -156,7 +157,7 @@ def test_numpy_form(label):
 
 
 @pytest.mark.parametrize("width", [4, 8, 16])
-@pytest.mark.parametrize("op", ["FORWARD", "INPUT"])
+@pytest.mark.parametrize("op", BUILD)
 def test_winograd(op, width):
     caps = device_caps(kind="cpu", float_vector_width=width, software=False)
     if caps.local_mem_size < 64 << 10 and width == 16:
@@ -168,22 +169,29 @@ def test_winograd(op, width):
         check(op, p, "float32", caps, "winograd", winograd=True)
 
 
+@pytest.mark.parametrize("op", BUILD)
 @pytest.mark.parametrize("channels", [16, 128, 512])
-def test_winograd_is_accurate(channels):
+def test_winograd_is_accurate(op, channels):
     """The largest error stays far below 1e-4 of the output's scale, whatever the number of channels."""
-    p = plain(1, channels, 16, (12, 12), 3, padding=1)
+    p = (
+        plain(1, 16, channels, (12, 12), 3, padding=1)
+        if op == "INPUT"
+        else plain(1, channels, 16, (12, 12), 3, padding=1)
+    )
     (x, w, dy), exact = _data(p, "float32")
-    want = oracle("FORWARD", p, *exact)
-    calls = conv_forward(device_caps(), dtypes.float32, p, variant="winograd")
-    got = run_calls(calls, {"x": x, "w": w, "out": np.zeros_like(dy)})["out"]
+    want = oracle(op, p, *exact)
+    operands = {"FORWARD": {"x": x, "w": w}, "INPUT": {"dy": dy, "w": w}, "WEIGHT": {"x": x, "dy": dy}}[op]
+    calls = BUILD[op](device_caps(), dtypes.float32, p, variant="winograd")
+    got = run_calls(calls, {**operands, "out": np.zeros(want.shape, np.float32)})["out"]
     assert np.abs(got - want).max() < 1.5e-5 * want.std()
 
 
-@pytest.mark.parametrize("op", ["FORWARD", "INPUT"])
+@pytest.mark.parametrize("op", BUILD)
 def test_winograd_in_slabs(op, monkeypatch):
     monkeypatch.setattr(winograd, "_SLAB", 36 * 9 * 40)
-    p = plain(3, 9, 10, (19, 22), 3, padding=1)
-    assert len(BUILD[op](device_caps(), dtypes.float32, p, variant="winograd")) > 3
+    monkeypatch.setattr(winograd_weight, "_SLAB", 36 * 9 * 100)
+    p = plain(3, 9, 10, (39, 42), 3, padding=1)
+    assert len(BUILD[op](device_caps(), dtypes.float32, p, variant="winograd")) > 4
     check(op, p, "float32", device_caps(), "winograd", winograd=True)
 
 

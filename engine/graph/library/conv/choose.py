@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from engine.graph.library.call import KernelCall
-from engine.graph.library.conv import depthwise, direct, rows, tiled
+from engine.graph.library.conv import depthwise, direct, rows, tiled, winograd_weight
 from engine.graph.library.conv import winograd as wino
 from engine.graph.library.conv.problem import ConvProblem
 
 FORWARD, INPUT, WEIGHT = "FORWARD", "INPUT", "WEIGHT"
 _DIRECT = {FORWARD: direct.forward, INPUT: direct.grad_input, WEIGHT: direct.grad_weight}
+
+
+def _winograd_supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
+    if op == WEIGHT:
+        return winograd_weight.supports(caps, name, problem)
+    return wino.supports(caps, name, problem, op)
 
 
 def candidates(caps: Any, dtype: Any, problem: ConvProblem, op: str = FORWARD, *, winograd: bool = False) -> list[str]:
@@ -19,7 +25,7 @@ def candidates(caps: Any, dtype: Any, problem: ConvProblem, op: str = FORWARD, *
     names = []
     if name in ("float32", "float64", "float16", "bfloat16"):
         vectors = caps.kind != "gpu" and not getattr(caps, "software", False)
-        if vectors and winograd and wino.supports(caps, name, problem, op) and wino.pays(problem):
+        if vectors and winograd and _winograd_supports(caps, name, problem, op) and wino.pays(problem, op):
             names.append("winograd")
         if vectors and rows.supports(caps, name, problem, op) and rows.pays(problem, op):
             names.append("rows")
@@ -45,6 +51,8 @@ def _build(
     if variant == "direct":
         extra = {"epilogue": epilogue} if op == FORWARD else {}
         return _DIRECT[op](caps, name, problem, **extra)
+    if variant == "winograd" and op == WEIGHT:
+        return winograd_weight.convolution(caps, problem)
     if variant == "winograd":
         return wino.convolution(caps, problem, op, epilogue=epilogue)
     if variant == "rows":

@@ -32,17 +32,19 @@ def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
     )
 
 
-def pays(problem: ConvProblem) -> bool:
+def pays(problem: ConvProblem, op: str = "FORWARD") -> bool:
     """Whether fewer multiplications outweigh the transforms.
 
     Measured on one AVX-512 core, in ns a pair of channels: 0.36 a tile for the products, 1.44 for the direct kernel
-    (fewer where tiles stick out of the image), about 5 a tile and channel for each data transform, 40 to 50 for the
-    weights.
+    (fewer where tiles stick out of the image), about 5 a tile and channel for each data transform (8 for grad-weight),
+    40 to 60 for the weights.
     """
     p = problem.normal()
     tiles = p.batch * ceil_div(p.out_size[1], 4) * ceil_div(p.out_size[2], 4)
-    gain = 1.44 * p.batch * p.out_pixels / max(1, tiles * 16) - 0.36 - 5 / p.in_channels - 5 / p.out_channels
-    return gain > 0.5 and tiles * gain > 50
+    transform = 8 if op == "WEIGHT" else 5
+    gain = 1.44 * p.batch * p.out_pixels / max(1, tiles * 16) - 0.36
+    gain -= transform / p.in_channels + transform / p.out_channels
+    return gain > 0.5 and tiles * gain > 60
 
 
 def _lanes(caps: Any) -> int:
