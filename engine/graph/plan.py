@@ -16,7 +16,8 @@ from .. import dtypes, opencl
 from ..errors import BuildError
 from ..settings import settings
 from . import codegen, describe, mathlib, nest
-from .batch import Batch, batches, combine, fits
+from .batch import batches, fits
+from .batch_kernel import Batch, combine
 from .fuse import Group, fuse
 from .ir import Builder, Ref, Val
 from .library.call import Float, Int, KernelCall, Operand, Scratch
@@ -66,6 +67,56 @@ class Launch:
             if mem is not last[i]:
                 kernel.set_arg(arg, mem)
                 last[i] = mem
+        for arg, number, pack in self.numbers:
+            kernel._set_arg_buf(arg, pack(scalars[number]))
+        self.bound.enqueue()
+
+
+class TableLaunch(Launch):
+    """A kernel that finds its buffers by the addresses in a table, its first argument. The table is written anew when
+    they change.
+
+    ``places``: (position in the table, and the place as of a slot); ``cells``: (position, number, packer).
+    """
+
+    __slots__ = ("table", "raw", "cells", "ins", "outs", "in_arena", "at", "offsets")
+
+    def __init__(
+        self,
+        bound: opencl.BoundKernel,
+        numbers: list[tuple],
+        table: np.ndarray,
+        places: list[tuple],
+        cells: list[tuple],
+    ) -> None:
+        super().__init__(bound, [], numbers)
+        self.table = table
+        self.raw = memoryview(table).cast("B")
+        self.cells = cells
+        ordered = sorted(places, key=lambda p: p[1])
+        self.ins = [number for _, kind, number, _ in ordered if kind == 0]
+        self.outs = [number for _, kind, number, _ in ordered if kind == 1]
+        self.in_arena = len(places) - len(self.ins) - len(self.outs)
+        self.at = np.array([position for position, *_ in ordered], np.int64)
+        self.offsets = np.array([offset for *_, offset in ordered], np.int64)
+
+    def run(self, plan: Plan, ins: list, outs: list, arena: Any, scalars: list) -> None:
+        addresses = [ins[n].block.address for n in self.ins]
+        addresses += [outs[n].block.address for n in self.outs]
+        if self.in_arena:
+            addresses += [arena.block.address] * self.in_arena
+        if addresses != self.last or self.cells:
+            self.last = addresses
+            self.table[self.at] = addresses
+            self.table[self.at] += self.offsets
+            for position, number, pack in self.cells:
+                value = pack(scalars[number])
+                self.raw[8 * position : 8 * position + len(value)] = value
+            memory = plan.runtime.memory
+            buffer = memory.idle_buffer(self.table.nbytes) or memory.alloc(self.table.nbytes)
+            plan.runtime.queue.write(buffer, 0, self.table, fresh=True)
+            self.bound.set_buffer(0, buffer)
+        kernel = self.bound.kernel
         for arg, number, pack in self.numbers:
             kernel._set_arg_buf(arg, pack(scalars[number]))
         self.bound.enqueue()
@@ -336,7 +387,8 @@ class Plan:
         if len(groups) == 1:
             return [(item, groups) for item in self._group(groups[0])]
         members = {self.made[g]: g for g in groups}
-        made_ = combine(list(members), self.memory.slots, self.caps.max_parameter_size, self.caps.fp64)
+        caps, addresses = self.caps, self.runtime.memory.host_visible
+        made_ = combine(list(members), self.memory.slots, caps.max_parameter_size, caps.fp64, addresses)
         return [(batch, [members[m] for m in batch.members]) for batch in made_]
 
     def _group(self, group: Group) -> list[Any]:
@@ -459,13 +511,20 @@ class Plan:
         kernel = self._kernel(inline, source, batch.name)
         queue = self.runtime.queue
         bound = opencl.BoundKernel(queue, kernel, batch.global_size, batch.local_size, inline=inline)
-        table = self.runtime.memory.alloc(batch.table.nbytes)
-        queue.write(table, 0, batch.table, fresh=True)
-        bound.set_buffer(0, table)
+        for index, value in batch.ints:
+            bound.set_long(index, value)
         if batch.faults is not None:
             bound.set_buffer(batch.faults, self.fault)
         buffers = [(index, *self.place(slot)[:2]) for index, slot in batch.buffers]
-        return Launch(bound, buffers, [(index, number, packer(dtype)) for index, number, dtype in batch.numbers])
+        numbers = [(index, number, packer(dtype)) for index, number, dtype in batch.numbers]
+        if batch.addresses:
+            cells = [(position, number, packer(dtype)) for position, number, dtype in batch.cells]
+            places = [(position, *self.place(slot)) for position, slot in batch.addresses]
+            return TableLaunch(bound, numbers, batch.table, places, cells)
+        table = self.runtime.memory.alloc(batch.table.nbytes)
+        queue.write(table, 0, batch.table, fresh=True)
+        bound.set_buffer(0, table)
+        return Launch(bound, buffers, numbers)
 
     def _library_launch(self, call: KernelCall, where: dict[str, tuple], source: str, inline: bool) -> Launch:
         kernel = self._kernel(inline, source, call.kernel, call.options)

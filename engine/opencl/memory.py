@@ -39,15 +39,17 @@ def round_size(nbytes: int) -> int:
 
 
 class Block:
-    """A piece of device memory; ``home`` is the free list it returns to (None: memory of the caller)."""
+    """A piece of device memory; ``home`` is the free list it returns to (None: memory of the caller), ``address`` where
+    the host and, on devices with host-visible memory, kernels find it (0: nowhere)."""
 
-    __slots__ = ("epoch", "home", "host", "mem", "size")
+    __slots__ = ("address", "epoch", "home", "host", "mem", "size")
 
     def __init__(self, mem: cl.Buffer, size: int, home: list[Block] | None, host: np.ndarray | None) -> None:
         self.mem = mem
         self.size = size
         self.home = home
         self.host = host
+        self.address = 0 if host is None else host.ctypes.data
         self.epoch = -1  # finish count of the queue when it was last given back; -1: never used
 
 

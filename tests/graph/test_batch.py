@@ -7,6 +7,9 @@ import pytest
 
 import engine as torch
 from engine import optim
+from engine.graph import plan
+from engine.graph.batch_kernel import combine
+from engine.graph.log import log_of
 
 SIZES = (5, 300, 7, 1000, 1, 129, 4096, 33, 70_000, 12, 2, 640, 9, 9, 9, 350, 500, 130, 250, 40)
 
@@ -20,13 +23,18 @@ def kernels(program):
     return torch.launch_count() - before
 
 
-@pytest.fixture(params=["cpu", "gpu"])
-def schedule(request):
-    """Both kinds of generated kernels."""
+@pytest.fixture(params=["cpu", "gpu", "arguments"])
+def schedule(request, monkeypatch):
+    """Both kinds of generated kernels, and buffers as arguments where their addresses would do."""
     before = torch.config.schedule
-    torch.config.schedule = request.param
+    if request.param == "arguments":
+        monkeypatch.setattr(plan, "combine", lambda *args: combine(*args[:-1], False))
+        log_of(torch.device("cpu")).plans.clear()
+    else:
+        torch.config.schedule = request.param
     yield request.param
     torch.config.schedule = before
+    log_of(torch.device("cpu")).plans.clear()
 
 
 def arrays(sizes=SIZES, seed=0):
