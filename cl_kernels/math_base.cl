@@ -6,14 +6,27 @@
 
 // -- 16-bit floats -------------------------------------------------------------------------------------------------------
 
-// Scaling by 2^112 moves the exponent bias and makes subnormals exact; inf and NaN keep their all-ones exponent.
+// By the processor's instructions; the bound, past all halves, keeps the compiler from computing in half precision, which it
+// does one number at a time. Otherwise: scaling by 2^112 moves the exponent bias and makes subnormals exact; inf and NaN
+// keep their all-ones exponent.
+#if defined(ENGINE_PLATFORM_POCL) && defined(__F16C__)
+ENG_FN float eng_from_f16(ushort h) { return __builtin_load_halff((const half*)&h); }
+#else
 ENG_FN float eng_from_f16(ushort h) {
   const uint sign = (uint)(h & 0x8000) << 16, rest = (uint)(h & 0x7fff) << 13;
   const float scaled = as_float(rest) * 0x1p112f;
   return as_float((rest >= 0x0f800000u ? (rest | 0x7f800000u) : as_uint(scaled)) | sign);
 }
+#endif
 
 // To nearest, ties to even. Subnormal results: adding 1/2 rounds to a multiple of 2^-24.
+#if defined(ENGINE_PLATFORM_POCL) && defined(__F16C__)
+ENG_FN ushort eng_to_f16(float x) {
+  ushort h;
+  __builtin_store_halff(x > 0x1p127f ? 0x1p127f : x, (half*)&h);
+  return h;
+}
+#else
 ENG_FN ushort eng_to_f16(float x) {
   const uint u = as_uint(x), sign = (u >> 16) & 0x8000u, mag = u & 0x7fffffffu;
   const uint normal = (mag + 0xfffu + ((mag >> 13) & 1u) - 0x38000000u) >> 13;
@@ -23,6 +36,7 @@ ENG_FN ushort eng_to_f16(float x) {
   r = mag > 0x7f800000u ? 0x7e00u : r;
   return (ushort)(r | sign);
 }
+#endif
 
 ENG_FN float eng_round_f16(float x) { return eng_from_f16(eng_to_f16(x)); }
 
