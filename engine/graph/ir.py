@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import dtypes
 from . import scalar
+from .partial import reduce_in_parts
 from .view import View, row_major
 
 
@@ -247,9 +248,13 @@ class Builder:
     """Makes values, each once: equal primitives of equal operands are the same value (common subexpressions).
 
     ``lifts``: a lowering is run for many examples at once (func.lifting), with rules of its own for some kernels.
+    ``parallel``: rows that keep the device busy; reductions into fewer go by way of partial results (0: never).
+    ``longest``: turns a loop of the device may have (0: any number).
     """
 
     lifts = False
+    parallel = 0
+    longest = 0
 
     def __init__(self) -> None:
         self.vals: list[Val] = []
@@ -342,12 +347,18 @@ class Builder:
             return x
         kept = [d for d in range(x.ndim) if d not in dims]
         arg = x.permute(*kept, *dims)
-        shape = tuple(x.shape[d] for d in kept)
-        out = self.ref(self.make("reduce", fn, ((arg.val, arg.view),), shape, x.dtype, len(dims)))
+        out = reduce_in_parts(fn, arg, len(kept), self.parallel, self.longest)
+        if out is None:
+            out = self.reduce_once(fn, arg, len(dims))
         if keepdim:
             for d in dims:
                 out = out.unsqueeze(d)
         return out
+
+    def reduce_once(self, fn: str, x: Ref, count: int) -> Ref:
+        """Combine the elements along the last ``count`` dimensions in one kernel."""
+        shape = x.shape[: x.ndim - count]
+        return self.ref(self.make("reduce", fn, ((x.val, x.view),), shape, x.dtype, count))
 
     def sum(self, x: Ref, dims: Sequence[int], keepdim: bool = False) -> Ref:
         """Sum along ``dims``."""

@@ -36,6 +36,7 @@ _TIMED = 6  # runs after merging that are timed to see whether the estimate hold
 _CORE_FLOPS = 60e9  # one core's rates: small kernels reach a part of what large ones do
 _CORE_BYTES = 20e9
 _OPS_A_FLOP = 4  # generated code counts exp and its like as one
+_ROWS_A_UNIT = 4  # independent rows of a reduction that keep a compute unit busy and even the load out
 _pack_long = struct.Struct("q").pack
 
 
@@ -671,6 +672,9 @@ def lower_log(calls: list[tuple[Call, tuple[int, ...]]], leaves: list[Spec], run
     ``calls``: (call, positions of inputs); position p >= 0 is an earlier call, p < 0 is leaf ``-1 - p``.
     """
     b = Builder()
+    if settings.fusion:
+        b.parallel = _ROWS_A_UNIT * runtime.caps.compute_units
+        b.longest = runtime.caps.longest_loop
     values: list[Any] = []
     number = 0
     for position, (call, inputs) in enumerate(calls):

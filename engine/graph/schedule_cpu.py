@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import scalar
 from .elements import accumulator, combine, finish, identity
 from .nest import ELEMENT, ROW, Instr, Store
 from .writer import Reducer, Writer
 
 SERIAL = 131072  # work (elements times instructions / 8) that one work-item does sooner than a second one wakes up
-_LANES = 128  # columns a CPU work-item reduces side by side
 _PIECE = 512  # random numbers made at a time
+_LANES = 128  # columns a CPU work-item reduces side by side, at least
+_MOST_LANES = 1024  # and at most: a page
+_ARRAY_BYTES = 1 << 15  # of all arrays of a strip of columns
+_ROWS = 512  # rows added before the partial sums join the totals
+_ABREAST = 4  # rows added at a time
+_SHORT = 12  # instructions up to which a body is written out for several rows
 _BLOCK = 2048  # elements summed before the partial sum joins the total: bounds rounding error as a tree would
 
 
@@ -174,13 +181,17 @@ class CpuRows(Reducer):
 
 
 class CpuColumns(Reducer):
-    """A work-item reduces a strip of adjacent columns side by side: row-level values are small arrays."""
+    """A work-item reduces a strip of adjacent columns side by side: row-level values are small arrays.
+
+    Wide strips read memory in long runs; several rows are added at a time, so that the arrays are touched less often.
+    """
 
     def schedule(self) -> None:
         nest = self.nest
         n = nest.outer[-1]
         rows = nest.rows // n if n else 0
-        strips = max(1, -(-n // _LANES))
+        self.lanes = self._strip(n, rows)
+        strips = max(1, -(-n // self.lanes))
         items = rows * strips
         groups = 1 if nest.rows * nest.row_length * max(1, len(nest.instrs) // 8) < SERIAL else items
         per = max(1, -(-items // groups))
@@ -190,11 +201,26 @@ class CpuColumns(Reducer):
         self.line(f"const long first = get_group_id(0) * {each};")
         self.line(f"const long last = first + {each} < {count} ? first + {each} : {count};")
         self.open("for (long item = first; item < last; item++)")
-        self.line(f"const long row = item / {strip}, column = (item - row * {strip}) * {_LANES};")
-        self.line(f"const int lanes = {self.sizes[-1]} - column < {_LANES} ? {self.sizes[-1]} - column : {_LANES};")
+        self.line(f"const long row = item / {strip}, column = (item - row * {strip}) * {self.lanes};")
+        self.line(f"const long left = {self.sizes[-1]} - column;")
+        self.line(f"const int lanes = left < {self.lanes} ? left : {self.lanes};")
         outer = self.decode("row", self.sizes[:-1], "i") if len(self.sizes) > 1 else []
         self.run_loops([*outer, "(column + l)"])
         self.close()
+
+    def _strip(self, n: int, rows: int) -> int:
+        """Columns of a work-item: as many as leave work for all units and keep the arrays in the first-level cache."""
+        arrays = 3 * len(self.nest.reduces) + len(self.row_values())
+        lanes = _LANES
+        while lanes < _MOST_LANES and lanes < n and arrays * lanes * 8 <= _ARRAY_BYTES:
+            if rows * -(-n // (2 * lanes)) < self.units:
+                break
+            lanes *= 2
+        return lanes
+
+    def row_values(self) -> list[Instr]:
+        """Row-level values that are kept in arrays."""
+        return self.needed([r.operands[0] for r in self.nest.reduces] + [s.value for s in self.nest.stores], ROW)
 
     def use(self, instr: Instr) -> str:
         return instr.name
@@ -208,7 +234,7 @@ class CpuColumns(Reducer):
         if not instrs and not stores:
             return
         for instr in instrs:
-            self.line(f"{scalar.c_type(instr.dtype)} {instr.name}s[{_LANES}];")
+            self.line(f"{scalar.c_type(instr.dtype)} {instr.name}s[{self.lanes}];")
         self._lanes()
         self._recall(phase)
         for instr in instrs:
@@ -220,31 +246,63 @@ class CpuColumns(Reducer):
 
     def _recall(self, phase: int) -> None:
         """Bring the lane's row-level values of earlier phases into plain names."""
-        wanted = self.needed([r.operands[0] for r in self.nest.reduces] + [s.value for s in self.nest.stores], ROW)
-        names = [i for i in wanted if i.phase < phase] + [r for r in self.nest.reduces if r.phase <= phase]
+        names = [i for i in self.row_values() if i.phase < phase] + [r for r in self.nest.reduces if r.phase <= phase]
         for instr in names:
             self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {instr.name}s[l];")
 
     def loop(self, k: int, reduces: list[Instr], stores: list[Store], outer: list[str]) -> None:
         for r in reduces:
-            self.line(f"{accumulator(r)} {r.name}a[{_LANES}]; {scalar.c_type(r.dtype)} {r.name}s[{_LANES}];")
+            self.line(f"{accumulator(r)} {r.name}a[{self.lanes}]; {scalar.c_type(r.dtype)} {r.name}s[{self.lanes}];")
             self.line(f"for (int l = 0; l < lanes; l++) {r.name}a[l] = {identity(r)};")
         inner = [f"r{d}" for d in range(len(self.lengths))]
-        for name, size in zip(inner, self.lengths):
+        for name, size in zip(inner[:-1], self.lengths[:-1]):
             self.open(f"for (long {name} = 0; {name} < {size}; {name}++)")
-        self._lanes()
-        self._recall(k)
-        roots = [r.operands[0] for r in reduces] + [s.value for s in stores]
-        row_level = [i for i in self.needed(roots, ROW) if i.phase == k]
-        for instr in row_level:
-            self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {instr.name}s[l];")
-        self.elements(roots, outer, inner, k)
-        for r in reduces:
-            self.line(combine(r, f"{r.name}a[l]", self.use(r.operands[0])))
-        for s in stores:
-            self.put(s, outer, inner)
-        self.close()
-        for _ in inner:
+        sums = [r for r in reduces if r.text == "sum" and r.dtype.is_floating_point]
+        blocked = bool(sums) and self.nest.inner[-1] > _ROWS
+        start, end = "0", self.lengths[-1]
+        if blocked:
+            self.open(f"for (long jb = 0; jb < {end}; jb += {_ROWS})")
+            self.line(f"const long je = jb + {_ROWS} < {end} ? jb + {_ROWS} : {end};")
+            for r in sums:
+                self.line(f"{accumulator(r)} {r.name}p[{self.lanes}];")
+                self.line(f"for (int l = 0; l < lanes; l++) {r.name}p[l] = 0;")
+            start, end = "jb", "je"
+        targets = {r.name: f"{r.name}p[l]" if blocked and r in sums else f"{r.name}a[l]" for r in reduces}
+        self.line(f"long rb{k} = {start};")
+        several = self.nest.inner[-1] >= _ABREAST and len(self.nest.instrs) <= _SHORT
+        for step in (_ABREAST, 1) if several else (1,):
+            self.open(f"for (; rb{k} + {step} <= {end}; rb{k} += {step})")
+            self._lanes()
+            self._recall(k)
+            self._rows(k, step, inner[-1], lambda: self._element(k, reduces, stores, outer, inner, targets))
+            self.close()
+            self.close()
+        if blocked:
+            for r in sums:
+                self.line(f"for (int l = 0; l < lanes; l++) {r.name}a[l] += {r.name}p[l];")
+            self.close()
+        for _ in inner[:-1]:
             self.close()
         for r in reduces:
             self.line(f"for (int l = 0; l < lanes; l++) {r.name}s[l] = {finish(r, f'{r.name}a[l]')};")
+
+    def _rows(self, k: int, step: int, name: str, body: Callable[[], None]) -> None:
+        """The body for ``step`` rows from the loop's first on."""
+        if step > 1:
+            self.line("#pragma unroll")
+            self.open(f"for (int u = 0; u < {step}; u++)")
+        self.line(f"const long {name} = rb{k}{' + u' if step > 1 else ''};")
+        body()
+        if step > 1:
+            self.close()
+
+    def _element(self, k: int, reduces: list, stores: list, outer: list, inner: list, targets: dict) -> None:
+        roots = [r.operands[0] for r in reduces] + [s.value for s in stores]
+        for instr in self.needed(roots, ROW):
+            if instr.phase == k:
+                self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {instr.name}s[l];")
+        self.elements(roots, outer, inner, k)
+        for r in reduces:
+            self.line(combine(r, targets[r.name], self.use(r.operands[0])))
+        for s in stores:
+            self.put(s, outer, inner)

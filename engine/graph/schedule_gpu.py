@@ -7,6 +7,7 @@ from .elements import accumulator, combine, combine_raw, finish, identity
 from .nest import ELEMENT, ROW, Instr, Store
 from .writer import Reducer, Writer
 
+_BLOCK = 512  # elements summed before the partial sum joins the total
 _GROUP = 128  # work-items of a GPU work-group that reduces a row
 
 
@@ -100,15 +101,30 @@ class GpuColumns(Reducer):
         for r in reduces:
             self.line(f"{accumulator(r)} {r.name}a = {identity(r)};")
         inner = [f"r{d}" for d in range(len(self.lengths))]
-        for name, size in zip(inner, self.lengths):
+        for name, size in zip(inner[:-1], self.lengths[:-1]):
             self.open(f"for (long {name} = 0; {name} < {size}; {name}++)")
+        sums = [r for r in reduces if r.text == "sum" and r.dtype.is_floating_point]
+        blocked = bool(sums) and self.nest.inner[-1] > _BLOCK
+        start, end = "0", self.lengths[-1]
+        if blocked:
+            self.open(f"for (long jb = 0; jb < {end}; jb += {_BLOCK})")
+            self.line(f"const long je = jb + {_BLOCK} < {end} ? jb + {_BLOCK} : {end};")
+            for r in sums:
+                self.line(f"{accumulator(r)} {r.name}p = 0;")
+            start, end = "jb", "je"
+        self.open(f"for (long {inner[-1]} = {start}; {inner[-1]} < {end}; {inner[-1]}++)")
         roots = [r.operands[0] for r in reduces] + [s.value for s in stores]
         self.elements(roots, outer, inner, k)
         for r in reduces:
-            self.line(combine(r, f"{r.name}a", self.use(r.operands[0])))
+            self.line(combine(r, f"{r.name}{'p' if blocked and r in sums else 'a'}", self.use(r.operands[0])))
         for s in stores:
             self.put(s, outer, inner)
-        for _ in inner:
+        self.close()
+        if blocked:
+            for r in sums:
+                self.line(f"{r.name}a += {r.name}p;")
+            self.close()
+        for _ in inner[:-1]:
             self.close()
         for r in reduces:
             self.line(f"const {scalar.c_type(r.dtype)} {r.name} = {finish(r, f'{r.name}a')};")

@@ -64,6 +64,11 @@ class Capabilities:
         return "gpu" if self.kind == "gpu" or "llvmpipe" in self.name.lower() else "cpu"
 
     @property
+    def longest_loop(self) -> int:
+        """Turns a work-item's loops may have (0: any number); see ``schedule``."""
+        return 60_000 if "llvmpipe" in self.name.lower() else 0
+
+    @property
     def vectors(self) -> str:
         """Vector unit of a CPU by its float width: avx512 (16), avx2 (8), sse (4) or scalar."""
         return {16: "avx512", 8: "avx2", 4: "sse"}.get(self.float_vector_width, "scalar")
