@@ -42,7 +42,11 @@ def item(self: Tensor) -> Any:
     if seen.device.kind == "meta":
         raise RuntimeError("Tensor.item() cannot be called on meta tensors")
     if self._storage.size == 1:
-        raw = log(self).read(self._storage.node)
+        graph = log(self)
+        number = graph.number(self._storage.node) if seen.dtype is self._storage.node.call.out.dtype else None
+        if number is not None:
+            return number
+        raw = graph.read(self._storage.node)
         if raw.dtype is seen.dtype.numpy and seen.dtype is not dtypes.bfloat16:
             return raw.item()
     return values_of(self).reshape(()).item()

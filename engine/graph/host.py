@@ -273,6 +273,9 @@ class HostLog:
     def synchronize(self) -> None:
         """Nothing to wait for."""
 
+    def number(self, node: Node) -> None:
+        """Numbers are read with ``read`` here."""
+
     def realize(self, node: Node) -> HostBuffer:
         """Compute a node and what it needs."""
         if node.buffer is None:

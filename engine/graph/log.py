@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import threading
 import weakref
@@ -24,6 +25,13 @@ _MAX_NODES = 3000  # pending calls before a flush happens by itself
 _MAX_PLANS = 1024
 _SNAPSHOT = 1 << 20  # bytes of shared memory up to which an op gets a copy instead of running at once
 _MAX_UPLOADED = 256 << 20  # bytes uploaded since the last flush before one happens by itself
+_UNPACK = {
+    dtypes.float32: struct.Struct("f").unpack_from,
+    dtypes.float64: struct.Struct("d").unpack_from,
+    dtypes.int64: struct.Struct("q").unpack_from,
+    dtypes.int32: struct.Struct("i").unpack_from,
+    dtypes.bool_: struct.Struct("?").unpack_from,
+}
 
 
 class DeviceLog:
@@ -46,6 +54,7 @@ class DeviceLog:
         self._runtime: opencl.Runtime | None = None
         self._arena: opencl.Buffer | None = None
         self._fault: opencl.Buffer | None = None
+        self._fault_flags: np.ndarray | None = None  # its memory, where the host can see it
         self._packs = Packs()
         self._uploaded = 0
         self.trace: Tracer | None = None  # set while somebody watches
@@ -58,6 +67,7 @@ class DeviceLog:
             self._runtime = self.device.runtime
             self._fault = self._runtime.memory.alloc(16)
             self._runtime.queue.write(self._fault, 0, np.zeros(4, np.int32))
+            self._fault_flags = self._fault.host_array()
         return self._runtime
 
     @property
@@ -164,7 +174,8 @@ class DeviceLog:
                     self.entries[:0] = entries[count:]
 
     def _flush(self, entries: list[Node]) -> None:
-        key, leaves, scalars = self._linearise(entries)
+        key, inputs, scalars = self._linearise(entries)
+        leaves = list(inputs)
         outs: list[Node] = []
         for i, node in enumerate(entries):
             owner = node.owner
@@ -191,17 +202,17 @@ class DeviceLog:
         plan = self.plans.get(whole)
         fresh = plan is None
         if plan is None:
-            plan = self._make(whole, entries, list(leaves), outs, donatable, former)
+            plan = self._make(whole, entries, leaves, outs, donatable, former)
         else:
             self.hits += 1
         trace = self.trace
         if trace is not None:
             trace.before(self)
-        self._run(plan, list(leaves), outs, scalars)
+        self._run(plan, leaves, outs, scalars)
         if trace is not None:
             trace.after(self, plan, entries, fresh)
         if self.recording is not None:
-            self.recording.flushes.append((plan, list(leaves), outs, scalars, whole))
+            self.recording.flushes.append((plan, leaves, outs, scalars, whole))
 
     @staticmethod
     def _linearise(entries: list[Node]) -> tuple[list[Any], dict[Node, int], list[Any]]:
@@ -309,7 +320,7 @@ class DeviceLog:
 
     def check_fault(self) -> None:
         """Raise what kernels found wrong since the last look (the queue must be idle)."""
-        flags = self._fault.host_array()
+        flags = self._fault_flags
         if flags is None:
             flags = np.zeros(16, np.uint8)
             self.runtime.queue.read(self._fault, 0, flags)
@@ -339,6 +350,22 @@ class DeviceLog:
         queue.read(buffer, 0, out)
         self.check_fault()
         return out
+
+    def number(self, node: Node) -> Any:
+        """The first element as a Python number; None if it must be read in another way."""
+        unpack = _UNPACK.get(node.call.out.dtype)
+        buffer = self.realize(node)
+        host = buffer.block.host
+        if unpack is None or host is None:
+            return None
+        if self.recording is not None:
+            self.recording.reads += 1
+        queue = self._runtime.queue
+        if queue.dirty:
+            queue.finish()
+        if self._fault_flags is None or self._fault_flags[0]:
+            self.check_fault()
+        return unpack(host)[0]
 
     def host_view(self, node: Node) -> np.ndarray | None:
         """The node's memory itself as a flat array, where host and device share memory; waits for it."""
