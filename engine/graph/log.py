@@ -24,6 +24,7 @@ from .trace import Tracer, tracer
 _MAX_NODES = 3000  # pending calls before a flush happens by itself
 _MAX_PLANS = 1024
 _SNAPSHOT = 1 << 20  # bytes of shared memory up to which an op gets a copy instead of running at once
+_SMALL_PART = 4  # a part is an operand of its own from this many times smaller than the whole
 _MAX_UPLOADED = 256 << 20  # bytes uploaded since the last flush before one happens by itself
 _UNPACK = {
     dtypes.float32: struct.Struct("f").unpack_from,
@@ -56,6 +57,7 @@ class DeviceLog:
         self._fault: opencl.Buffer | None = None
         self._fault_flags: np.ndarray | None = None  # its memory, where the host can see it
         self._packs = Packs()
+        self._windowed: list[tuple[Node, Call, tuple[Node, ...]]] = []  # nodes with a part as operand; as they were
         self._uploaded = 0
         self.trace: Tracer | None = None  # set while somebody watches
         self.lock = threading.RLock()  # one thread at a time plans and sets kernel arguments
@@ -85,11 +87,35 @@ class DeviceLog:
                 break
         node = Node(call, inputs, scalars)
         node.shared = at_once
+        if call.offsets and call.op is not None and self.recording is None:
+            self._use_windows(node)
         entries = self.entries
         entries.append(node)
         if len(entries) > _MAX_NODES and self.recording is None and call.lower is not None:
             self.flush_later()
         return node
+
+    def _use_windows(self, node: Node) -> None:
+        """Where an op takes a small part of a large value that is there already, a sample of a dataset perhaps: make
+        the part an operand of its own, so that the plan is the same wherever the part lies."""
+        call, inputs = node.call, node.inputs
+        specs = None
+        for i in call.offsets:
+            x, seen = inputs[i], call.specs[i]
+            if x.buffer is None or x.shared or x.dtype is not seen.dtype or seen.numel * _SMALL_PART > x.size:
+                continue
+            size = seen.dtype.itemsize
+            reach = seen.reach() - seen.offset
+            window = self.runtime.memory.window(x.buffer, seen.offset * size, reach * size)
+            if window is None:
+                break
+            if specs is None:
+                specs, inputs = list(call.specs), list(inputs)
+            specs[i] = seen.like(seen.shape, seen.stride, 0)
+            inputs[i] = leaf(window, seen.dtype, self.device, reach)
+        if specs is not None:
+            self._windowed.append((node, call, node.inputs))
+            node.call, node.inputs = call.again(tuple(specs)), tuple(inputs)
 
     def _unshared(self, call: Call, inputs: tuple[Node, ...]) -> tuple[tuple[Node, ...], bool]:
         """Operands that see memory shared with the host as it is when the op is called: small ones as copies. For
@@ -175,6 +201,8 @@ class DeviceLog:
 
     def _flush(self, entries: list[Node]) -> None:
         key, inputs, scalars = self._linearise(entries)
+        if self._windowed and not self._without_conflict(inputs):
+            key, inputs, scalars = self._linearise(entries)
         leaves = list(inputs)
         outs: list[Node] = []
         for i, node in enumerate(entries):
@@ -213,6 +241,17 @@ class DeviceLog:
             trace.after(self, plan, entries, fresh)
         if self.recording is not None:
             self.recording.flushes.append((plan, leaves, outs, scalars, whole))
+
+    def _without_conflict(self, leaves: dict[Node, int]) -> bool:
+        """Take parts of a buffer for parts again if the whole is an operand too: it may be about to be overwritten.
+        Returns whether there was no such case."""
+        windowed, self._windowed = self._windowed, []
+        wholes = {x.buffer.base for x in leaves if isinstance(x.buffer, opencl.Window)}
+        if not any(x.buffer in wholes for x in leaves):
+            return True
+        for node, call, inputs in windowed:
+            node.call, node.inputs = call, inputs
+        return False
 
     @staticmethod
     def _linearise(entries: list[Node]) -> tuple[list[Any], dict[Node, int], list[Any]]:

@@ -24,10 +24,11 @@ class Call:
         lower: ``lower(builder, refs, scalars, call) -> Ref | sequence of Ref``.
         specs: descriptions of the operands. static: whatever else selects the program (dimensions, flags).
         out: description of the result, or a tuple of them; outs: always a tuple. scalars: dtypes of the run-time
-        numbers.
+        numbers. offsets: operands that do not begin at their storage's start. op: what resolves the same op for other
+        descriptions, if it can (``again``).
     """
 
-    __slots__ = ("name", "lower", "specs", "static", "out", "scalars", "parts", "outs")
+    __slots__ = ("name", "lower", "specs", "static", "out", "scalars", "parts", "outs", "offsets", "op")
 
     def __init__(
         self,
@@ -45,9 +46,15 @@ class Call:
         self.out = out
         self.scalars = scalars
         self.outs: tuple[Spec, ...] = out if type(out) is tuple else (out,)
+        self.offsets = tuple([i for i, s in enumerate(specs) if s.offset])
+        self.op: Any = None
         self.parts: tuple[Call, ...] = ()
         if type(out) is tuple:
             self.parts = tuple(Call(name, None, (), o, i) for i, o in enumerate(out))
+
+    def again(self, specs: tuple[Spec, ...]) -> Call:
+        """The same op on operands of other descriptions."""
+        return self.op.calls.get((specs, self.static)) or self.op.resolve(specs, self.static)
 
     def __repr__(self) -> str:
         return f"Call({self.name}, {self.specs}, {self.static} -> {self.out})"

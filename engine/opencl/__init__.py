@@ -2,7 +2,7 @@
 
 import engine.settings  # noqa: F401  (first: sets what PoCL reads when pyopencl loads it)
 
-from .memory import Buffer, MemoryStats, Pool
+from .memory import Buffer, MemoryStats, Pool, Window
 from .platforms import Capabilities, DeviceRecord, default_record, discover, find, listing
 from .program import Program, ProgramStore
 from .queue import BoundKernel, LaunchRecord, Queue, Transfer
@@ -21,6 +21,7 @@ __all__ = [
     "Queue",
     "Runtime",
     "Transfer",
+    "Window",
     "default_record",
     "default_runtime",
     "discover",

@@ -87,6 +87,16 @@ class Buffer:
         return f"Buffer({self.nbytes} bytes in a block of {self.block.size})"
 
 
+class Window(Buffer):
+    """A part of another buffer's memory as a buffer."""
+
+    __slots__ = ("base",)
+
+    def __init__(self, mem: cl.Buffer, nbytes: int, block: Block, pool: Pool, base: Buffer) -> None:
+        super().__init__(mem, nbytes, block, pool)
+        self.base = base
+
+
 class _HostView:
     """Exports a buffer's host memory through the array interface; numpy keeps this object as the array's base."""
 
@@ -160,6 +170,20 @@ class Pool:
         except cl.Error as error:
             raise translate(error, f"sharing an array of {host.nbytes} bytes", self._caps.name) from error
         return Buffer(mem, host.nbytes, Block(mem, host.nbytes, None, host), self)
+
+    def window(self, base: Buffer, offset: int, nbytes: int) -> Window | None:
+        """Bytes of a buffer as a buffer of its own, which keeps the whole alive; None where the driver could only make
+        a copy (PoCL takes host memory at any alignment as it is).
+        """
+        host = base.block.host
+        if host is None or not self._caps.is_pocl or nbytes <= 0:
+            return None
+        part = host[offset : offset + nbytes]
+        try:
+            mem = cl.Buffer(self._context, _FLAGS.READ_WRITE | _FLAGS.USE_HOST_PTR, hostbuf=part)
+        except cl.Error as error:
+            raise translate(error, f"making a view of {nbytes} bytes", self._caps.name) from error
+        return Window(mem, nbytes, Block(mem, nbytes, None, part), self, base)
 
     def idle_buffer(self, nbytes: int) -> Buffer | None:
         """A cached buffer that no queued command uses, for writing from the host at once; None when there is none."""

@@ -222,6 +222,7 @@ class Op:
         if not used.isdisjoint(_DOUBLE) and where.kind != "meta":
             refuse_double(self.name, used, log_of(where).runtime.caps)
         call = Call(self.name, self._lower, specs, outs, static, tuple(scalars))
+        call.op = self
         if len(self.calls) > _MAX_CALLS:
             self.calls.clear()
         self.calls[specs, static] = call
