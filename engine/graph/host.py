@@ -94,6 +94,15 @@ def philox(i: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> np.ndarray:
     return np.choose(((i >> np.uint64(4)) & np.uint64(3)).astype(np.int64), words).astype(np.uint32)
 
 
+def _mul_high(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The upper 64 bits of the product of 64-bit numbers, from products of their halves."""
+    half, low = np.uint64(32), np.uint64(0xFFFFFFFF)
+    a, b = np.asarray(a, np.uint64), np.asarray(b, np.uint64)
+    middle = (a >> half) * (b & low) + (((a & low) * (b & low)) >> half)
+    other = (a & low) * (b >> half) + (middle & low)
+    return (a >> half) * (b >> half) + (middle >> half) + (other >> half)
+
+
 def philox64(i: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """64 random bits a position."""
     c = _philox_words(i >> np.uint64(5), i, seed, offset)
@@ -112,7 +121,7 @@ def normal(i: np.ndarray, seed: np.ndarray, offset: np.ndarray) -> np.ndarray:
 
 FUNCTIONS |= {"philox": philox, "philox64": philox64, "normal": normal}
 FUNCTIONS["check"] = _check
-FUNCTIONS["mul_high"] = lambda a, b: ((a.astype(object) * b.astype(object)) >> 64).astype(np.uint64)
+FUNCTIONS["mul_high"] = _mul_high
 REDUCERS: dict[str, Callable[..., Any]] = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min}
 
 

@@ -26,7 +26,7 @@ def test_a_row_is_the_same_plan_wherever_it_lies():
         np.testing.assert_allclose((x[i] / 2).numpy(), a[i] / 2, rtol=1e-6)
     for i in (2, 30):  # crops and columns: other strides, a plan of their own
         np.testing.assert_allclose((x[i : i + 2, 1:4] * 3).numpy(), a[i : i + 2, 1:4] * 3, rtol=1e-6)
-        np.testing.assert_allclose((x[:7, i // 10] + 1).numpy(), a[:7, i // 10] + 1, rtol=1e-6)
+        np.testing.assert_allclose((x[:7, i // 10 + 1] + 1).numpy(), a[:7, i // 10 + 1] + 1, rtol=1e-6)
     assert _log().misses == before + 2
 
 
