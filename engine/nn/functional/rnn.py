@@ -1,7 +1,7 @@
-"""Recurrent cells and the loops over time, layers and directions.
+"""Recurrent cells and layers.
 
-The input projection of all time steps is one matmul. A step is then one matmul with the hidden weights and one
-pointwise cell; the cells are separate functions so that a fused operation can take their place.
+A layer is one op over all its steps (ops.recurrent). The unrolled form, one matmul for the input projection of all steps
+and then a step after the other in tensor ops, serves what that op does not: derivatives of derivatives, vmap, autocast.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from engine import ops
+from engine import dtypes, ops
+from engine.amp.state import autocast_state
+from engine.device import device as Device
+from engine.ops import recurrent
 from engine.tensor import Tensor
 
 from .dropout import dropout as apply_dropout
@@ -148,10 +151,60 @@ def _scan_packed_backwards(step: Step, chunks: Sequence[Tensor], initial: State)
     return ops.cat(outputs), state
 
 
+_KINDS = {"LSTM": "LSTM", "GRU": "GRU", "RNN_TANH": "TANH", "RNN_RELU": "RELU"}
+_MODES = {kind: mode for mode, kind in _KINDS.items()}
+
+
+def _unrolled(r: recurrent.Recurrent, operands: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """A layer in tensor ops; arguments and results as those of ``recurrent.layer``."""
+    named = dict(zip(r.names, operands, strict=True))
+    sizes = None
+    if r.steps is not None:
+        starts = named["off"][: r.steps + 1].tolist()
+        sizes = [int(b - a) for a, b in zip(starts, starts[1:])]
+    states = [named[name] for name in ("h0", "c0") if name in named]
+    if not states:
+        w = named["w_hh0"]
+        rows = named["x"].size(1)
+        gates = {"LSTM": 4, "GRU": 3}.get(r.kind, 1)
+        widths = [w.size(1)] + [w.size(0) // gates] * (r.kind == "LSTM")
+        states = [ops.zeros((r.directions, rows, n), dtype=w.dtype, device=w.device) for n in widths]
+    outputs, finals = [], []
+    for d in range(r.directions):
+        parts = [named.get(f"{name}{d}") for name in ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr")]
+        output, last = _direction(_MODES[r.kind], named["x"], LayerWeights(*parts), [s[d] for s in states], sizes, d == 1)
+        outputs.append(output)
+        finals.append(last)
+    y = outputs[0] if len(outputs) == 1 else ops.cat(outputs, -1)
+    return y, *[ops.stack(parts) for parts in zip(*finals, strict=True)]
+
+
+def _direction(
+    mode: str, x: Tensor, weights: LayerWeights, state: Sequence[Tensor], sizes: Sequence[int] | None, reverse: bool
+) -> tuple[Tensor, State]:
+    projected = _project_input(mode, x, weights)
+    step = _STEPS[mode](weights)
+    if sizes is None:
+        return _scan(step, projected, tuple(state), reverse)
+    return _scan_packed(step, projected, sizes, tuple(state), reverse)
+
+
+_FLOATS = (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16)
+
+
+def _one_op(operands: Sequence[Tensor]) -> bool:
+    """Whether a layer of these operands can be one op."""
+    first = operands[0]
+    dtype, device = first.dtype, first.device
+    if dtype not in _FLOATS or autocast_state.active or type(device) is not Device:
+        return False
+    return all([t.dtype is dtype and t.device is device for t in operands])
+
+
 def run_layers(
     mode: str,
     input: Tensor,
-    hx: State,
+    hx: State | None,
     params: Sequence[Tensor],
     has_biases: bool,
     num_layers: int,
@@ -163,34 +216,30 @@ def run_layers(
     """Run a stack of recurrent layers.
 
     mode: LSTM, GRU, RNN_TANH or RNN_RELU. input (T, N, I), or packed rows (sum of batch_sizes, I). hx: states of
-    shape (layers * directions, N, H), one, or two for LSTM. params: for each layer and direction w_ih, w_hh,
-    [b_ih, b_hh], [w_hr]. Returns the output and the final states.
+    shape (layers * directions, N, H), one, or two for LSTM; None for zeros, if the input is not packed. params: for
+    each layer and direction w_ih, w_hh, [b_ih, b_hh], [w_hr]. Returns the output and the final states.
     """
     directions = 2 if bidirectional else 1
-    per_layer = len(params) // (num_layers * directions)
-    has_projection = per_layer == (5 if has_biases else 3)
+    per_layer = len(params) // num_layers
+    projected = per_layer == (5 if has_biases else 3) * directions
+    packed = batch_sizes is not None
+    sizes = (len(batch_sizes), int(batch_sizes[0])) if packed else (None, None)
+    r = recurrent.Recurrent(
+        _KINDS[mode], directions, bool(has_biases), hx is not None, projected, *sizes, _unrolled
+    )
+    table = [recurrent.rows_of(batch_sizes, input.device)] if packed else []
     finals = []
-    for layer in range(num_layers):
-        outputs = []
-        for direction in range(directions):
-            index = layer * directions + direction
-            own = list(params[index * per_layer : (index + 1) * per_layer])
-            w_hr = own.pop() if has_projection else None
-            w_ih, w_hh, *biases = own
-            weights = LayerWeights(w_ih, w_hh, *(biases if has_biases else (None, None)), w_hr)
-            state = tuple(s[index] for s in hx)
-            projected = _project_input(mode, input, weights)
-            step = _STEPS[mode](weights)
-            if batch_sizes is None:
-                output, state = _scan(step, projected, state, direction == 1)
-            else:
-                output, state = _scan_packed(step, projected, batch_sizes, state, direction == 1)
-            outputs.append(output)
-            finals.append(state)
-        input = outputs[0] if directions == 1 else ops.cat(outputs, -1)
-        if dropout and train and layer < num_layers - 1:
+    for k in range(num_layers):
+        states = [] if hx is None else hx if num_layers == 1 else [s.narrow(0, k * directions, directions) for s in hx]
+        own = [*states, *params[k * per_layer : (k + 1) * per_layer]]
+        run = recurrent.layer if _one_op([input, *own]) else _unrolled
+        input, *last = run(r, [input, *table, *own])
+        finals.append(last)
+        if dropout and train and k < num_layers - 1:
             input = apply_dropout(input, dropout, True)
-    return input, tuple(ops.stack(parts) for parts in zip(*finals, strict=True))
+    if num_layers == 1:
+        return input, tuple(finals[0])
+    return input, tuple(ops.cat(parts) for parts in zip(*finals, strict=True))
 
 
 def _run(mode: str, arguments: tuple) -> tuple[Tensor, ...]:

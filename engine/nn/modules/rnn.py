@@ -262,8 +262,12 @@ class RNNBase(Module):
             raise ValueError(f"{self._get_name()}: Expected input to be 2D or 3D, got {input.dim()}D instead")
         batched = input.dim() == 3
         x = input if batched else input.unsqueeze(0 if self.batch_first else 1)
-        hidden = self._zero_states(x, None) if hx is None else self._unbatched_states(hx, batched)
-        self.check_forward_args(x, hidden, None)
+        if hx is None:
+            hidden = None
+            self.check_input(x, None)
+        else:
+            hidden = self._unbatched_states(hx, batched)
+            self.check_forward_args(x, hidden, None)
         output, states = self._run(x.transpose(0, 1) if self.batch_first else x, hidden, None)
         if self.batch_first:
             output = output.transpose(0, 1)
@@ -287,7 +291,7 @@ class RNNBase(Module):
         return run_layers(
             self.mode,
             x,
-            self._as_states(hidden),
+            None if hidden is None else self._as_states(hidden),
             self._flat_weights,
             self.bias,
             self.num_layers,
