@@ -8,7 +8,8 @@
 // A work-item that owns all columns of its rows may run all steps; otherwise a launch is one step. Sequences may end at
 // different steps (rows of step t start at off[t], longest sequences first), and a direction walks the steps backwards.
 //
-// Options: one of LSTM, GRU, TANH, RELU; CT, VW, MR, NB, SIGMOID(x) and TANHF(x); PROJECTED for an LSTM whose state is
+// Options: one of LSTM, GRU, TANH, RELU; CT, VW, MR, NB, SIGMOID(x) and TANHF(x); FLOATS if CT is
+// float; PROJECTED for an LSTM whose state is
 // projected; LANES on GPUs, where a work-item has one column and neighbours read neighbouring elements.
 
 #ifdef PACK
@@ -189,6 +190,34 @@ static void eng_rnn_put(__global CT *p, int n, VT x) {
   *(__global VT *)p = x;
 }
 
+#if defined(FLOATS) && VW > 1
+// As eng_tanh_f32 and eng_sigmoid_f32, for vectors and without the cases that cannot occur: e^x = 2^n e^r.
+typedef CAT(int, VW) IT;
+#define AS_INT CAT(as_int, VW)
+#define AS_REAL CAT(as_float, VW)
+#define SPLIT                                                                                                          \
+  const VT t = x * 1.44269504f + 12582912.0f, n = t - 12582912.0f;                                                     \
+  const VT r = (x - n * 0.693145752f) - n * 1.42860677e-6f;                                                            \
+  const VT p = r + r * r * (0.500000005f + r * (0.166666668f + r * (0.0416663421f + r * (0.00833327047f +              \
+               r * (0.00139420462f + r * 0.000199156951f)))));                                                         \
+  const IT k = AS_INT(t) - 0x4b400000;
+
+static VT eng_rnn_sigmoid(VT y) {
+  VT x = -y;
+  x = x > (VT)(88.0f) ? (VT)(88.0f) : x;
+  x = x < (VT)(-87.0f) ? (VT)(-87.0f) : x;
+  SPLIT
+  return (VT)(1.0f) / ((VT)(1.0f) + (p + 1.0f) * AS_REAL((k + 127) << 23));
+}
+
+static VT eng_rnn_tanh(VT y) {
+  VT x = AS_REAL(AS_INT(y) & 0x7fffffff) * 2.0f;
+  x = x > (VT)(40.0f) ? (VT)(40.0f) : x;
+  SPLIT
+  const VT scale = AS_REAL((k + 126) << 23), half_of = scale * p + (scale - 0.5f); // (e^x - 1) / 2
+  return AS_REAL(AS_INT(half_of / (half_of + 1.0f)) | (AS_INT(y) & (int)0x80000000));
+}
+#else
 #define LANEWISE(name, f)                                                                                              \
   static VT name(VT x) {                                                                                               \
     CT v[VW];                                                                                                          \
@@ -198,6 +227,7 @@ static void eng_rnn_put(__global CT *p, int n, VT x) {
   }
 LANEWISE(eng_rnn_tanh, TANHF)
 LANEWISE(eng_rnn_sigmoid, SIGMOID)
+#endif
 
 // What a work-item owns: rows [r0, r1) and panels [p0, p1) of a direction.
 #define ITEM                                                                                                           \
