@@ -269,7 +269,7 @@ _linear_back = Op("linear_backward", _linear_back_rule, _linear_back_lower)
 
 
 def _linear_grad(ctx: Any, g: Tensor) -> tuple:
-    x, w = ctx.inputs[:2]
+    x, w = ctx.inputs[:2] or (None, None)  # nothing is saved where only the bias wants a gradient
     if mode.grad:
         return _linear_grad_recorded(ctx, g, x, w)
     needs = ctx.needs

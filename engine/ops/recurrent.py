@@ -1,8 +1,8 @@
 """Layers of recurrent networks: a layer of RNN, GRU or LSTM over all steps, in one or both directions, is one op.
 
 Operands in order: x (steps, batch, inputs), or packed rows (rows, inputs) followed by their ``rows_of`` table; with
-first states h (directions, batch, width) and, for an LSTM, c (directions, batch, hidden); for each direction w_ih, w_hh,
-with biases b_ih and b_hh, and w_hr where the state is projected.
+first states h (directions, batch, width) and, for an LSTM, c (directions, batch, hidden); for each direction w_ih,
+w_hh, with biases b_ih and b_hh, and w_hr where the state is projected.
 """
 
 from __future__ import annotations
@@ -359,7 +359,9 @@ def _grad_recorded(r: Recurrent, inputs: tuple, needs: tuple, given: dict[str, T
         outs = dict(zip(("dy", "dhn", "dcn"), r.unrolled(r, aliases)))
         targets = [t for t, need in zip(aliases, needs, strict=True) if need]
         found = iter(
-            gradient([outs[name] for name in given], targets, list(given.values()), create_graph=True, allow_unused=True)
+            gradient(
+                [outs[name] for name in given], targets, list(given.values()), create_graph=True, allow_unused=True
+            )
         )
     return tuple([next(found) if need else None for need in needs])
 

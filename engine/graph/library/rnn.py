@@ -114,7 +114,9 @@ class _Launches:
     def options(self, section: str, tile: _Tile) -> tuple[str, ...]:
         found = [f"-D{section}", f"-D{self.layer.kind}", f"-DCT={self.type}", f"-DVW={tile.vw}", f"-DMR={tile.mr}"]
         found += [f"-DNB={tile.nb}", f"-DSIGMOID=eng_sigmoid_{self.suffix}", f"-DTANHF=eng_tanh_{self.suffix}"]
-        found += ["-DFLOATS"] * (self.type == "float") + ["-DPROJECTED"] * self.layer.projected + ["-DLANES"] * tile.lanes
+        found += (
+            ["-DFLOATS"] * (self.type == "float") + ["-DPROJECTED"] * self.layer.projected + ["-DLANES"] * tile.lanes
+        )
         return tuple(found)
 
     def pack(self, name: str, weights: str, tile: _Tile, gates: int, units: int, inner: int, turned: bool) -> tuple:

@@ -1,7 +1,7 @@
 """Recurrent cells and layers.
 
-A layer is one op over all its steps (ops.recurrent). The unrolled form, one matmul for the input projection of all steps
-and then a step after the other in tensor ops, serves what that op does not: derivatives of derivatives, vmap, autocast.
+A layer is one op over all its steps (ops.recurrent). The unrolled form, one matmul for the input projection of all
+steps and then a step after the other in tensor ops, serves what that op does not: derivatives of derivatives and vmap.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from engine import dtypes, ops
-from engine.amp.state import autocast_state
+from engine.amp.cast import autocast_call, cached_cast
+from engine.amp.state import autocast_kind, autocast_state
 from engine.device import device as Device
 from engine.ops import recurrent
 from engine.tensor import Tensor
@@ -172,7 +173,9 @@ def _unrolled(r: recurrent.Recurrent, operands: Sequence[Tensor]) -> tuple[Tenso
     outputs, finals = [], []
     for d in range(r.directions):
         parts = [named.get(f"{name}{d}") for name in ("w_ih", "w_hh", "b_ih", "b_hh", "w_hr")]
-        output, last = _direction(_MODES[r.kind], named["x"], LayerWeights(*parts), [s[d] for s in states], sizes, d == 1)
+        output, last = _direction(
+            _MODES[r.kind], named["x"], LayerWeights(*parts), [s[d] for s in states], sizes, d == 1
+        )
         outputs.append(output)
         finals.append(last)
     y = outputs[0] if len(outputs) == 1 else ops.cat(outputs, -1)
@@ -196,7 +199,7 @@ def _one_op(operands: Sequence[Tensor]) -> bool:
     """Whether a layer of these operands can be one op."""
     first = operands[0]
     dtype, device = first.dtype, first.device
-    if dtype not in _FLOATS or autocast_state.active or type(device) is not Device:
+    if dtype not in _FLOATS or type(device) is not Device:
         return False
     return all([t.dtype is dtype and t.device is device for t in operands])
 
@@ -219,14 +222,14 @@ def run_layers(
     shape (layers * directions, N, H), one, or two for LSTM; None for zeros, if the input is not packed. params: for
     each layer and direction w_ih, w_hh, [b_ih, b_hh], [w_hr]. Returns the output and the final states.
     """
+    if autocast_state.active:
+        return _autocast(mode, input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_sizes)
     directions = 2 if bidirectional else 1
     per_layer = len(params) // num_layers
     projected = per_layer == (5 if has_biases else 3) * directions
     packed = batch_sizes is not None
     sizes = (len(batch_sizes), int(batch_sizes[0])) if packed else (None, None)
-    r = recurrent.Recurrent(
-        _KINDS[mode], directions, bool(has_biases), hx is not None, projected, *sizes, _unrolled
-    )
+    r = recurrent.Recurrent(_KINDS[mode], directions, bool(has_biases), hx is not None, projected, *sizes, _unrolled)
     table = [recurrent.rows_of(batch_sizes, input.device)] if packed else []
     finals = []
     for k in range(num_layers):
@@ -240,6 +243,20 @@ def run_layers(
     if num_layers == 1:
         return input, tuple(finals[0])
     return input, tuple(ops.cat(parts) for parts in zip(*finals, strict=True))
+
+
+def _autocast(mode: str, input: Tensor, hx: State | None, params: Sequence[Tensor], *options: object) -> tuple:
+    """``run_layers`` in an autocast region. On CPUs a GRU's state stays as it is, as the sum of two dtypes."""
+    slot = autocast_state.slots["cpu"]
+    if mode != "GRU" or not slot.enabled or autocast_kind(input.device.type) != "cpu":
+        return autocast_call(mode.lower(), run_layers, (mode, input, hx, params, *options), {})
+    dtype = input.dtype if hx is None else hx[0].dtype
+    lowered = [cached_cast(t, slot.dtype).to(dtype) if t.dtype in _FLOATS else t for t in (input, *params)]
+    autocast_state.active = False
+    try:
+        return run_layers(mode, lowered[0], hx, lowered[1:], *options)
+    finally:
+        autocast_state.active = True
 
 
 def _run(mode: str, arguments: tuple) -> tuple[Tensor, ...]:
@@ -290,8 +307,17 @@ def rnn_relu(*arguments: object) -> tuple[Tensor, ...]:
 def _cell(
     mode: str, input: Tensor, state: State, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None
 ) -> State:
-    weights = LayerWeights(w_ih, w_hh, b_ih, b_hh, None)
-    return _STEPS[mode](weights)(_project_input(mode, input, weights), state)
+    """A step is a layer of one step, where the operands fit that (torch's cells broadcast and promote)."""
+    weights = [w_ih, w_hh] if b_ih is None or b_hh is None else [w_ih, w_hh, b_ih, b_hh]
+    rows = (input.size(0), w_hh.size(1)) if input.dim() == 2 and w_hh.dim() == 2 else None
+    whole = (b_ih is None) == (b_hh is None) and all([tuple(s.shape) == rows for s in state])
+    if not whole or autocast_state.active or not _one_op([input, *state, *weights]):
+        return _STEPS[mode](LayerWeights(w_ih, w_hh, b_ih, b_hh, None))(
+            _project_input(mode, input, LayerWeights(w_ih, w_hh, b_ih, b_hh, None)), state
+        )
+    r = recurrent.Recurrent(_KINDS[mode], 1, b_ih is not None, True, False, None, None, _unrolled)
+    operands = [input.unsqueeze(0), *[s.unsqueeze(0) for s in state], *weights]
+    return tuple([s.squeeze(0) for s in recurrent.layer(r, operands)[1:]])
 
 
 def lstm_cell(

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from engine import ops
+from engine.amp.state import autocast_state
 from engine.tensor import Tensor
 
 from .. import init
@@ -158,7 +159,7 @@ class RNNBase(Module):
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """Raise where the input does not fit: its dtype, dimensions, or last size."""
         weight = self._flat_weights[0]
-        if input.dtype != weight.dtype:
+        if input.dtype != weight.dtype and not autocast_state.active:
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). Convert input: "
                 f"input.to({weight.dtype}), or convert model: model.to({input.dtype})"
