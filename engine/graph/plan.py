@@ -20,7 +20,7 @@ from .batch import batches, fits
 from .batch_kernel import Batch, combine
 from .fuse import Group, fuse
 from .ir import Builder, Ref, Val
-from .library.call import Float, Int, KernelCall, Operand, Scratch
+from .library.call import Fault, Float, Int, KernelCall, Operand, Scratch
 from .memory_plan import MemoryPlan, Slot, nbytes
 from .native import Native
 from .node import Call
@@ -544,6 +544,8 @@ class Plan:
                 bound.set_long(index, arg.value)
             elif isinstance(arg, Float):
                 bound.set_float(index, arg.value)
+            elif isinstance(arg, Fault):
+                bound.set_buffer(index, self.fault)
             index += 1
         return Launch(bound, buffers, [])
 

@@ -8,10 +8,10 @@ from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .creation import cast
-from .indexing import scatter_rows
 from .on_host import host_values
 from .op import Op, function, scalar_type_name
 from .pointwise import compute
+from .scatter_kernel import scatter_rows
 
 
 def _rows(b: Any, index: Any, table: int) -> Any:
@@ -33,19 +33,19 @@ def _grad(ctx: Any, g: Tensor) -> tuple:
 # Static: rows of the table, the row without a gradient (-1: none), whether each row's gradient is divided by its count.
 def _back_lower(b: Any, g: Any, index: Any, table: int, padding: int, by_freq: bool) -> Any:
     width, count = g.shape[-1], index.size
-    zeros = b.const(0, g.dtype, (table, width)).contiguous()
+    zeros = b.const(0, g.dtype, (table, width))
     if not count or not width:
-        return zeros
-    rows = _rows(b, index, table)
+        return zeros.contiguous()
+    rows = index.reshape((count,))
     g = g.reshape((count, width))
     if padding >= 0:
         g = b.where(rows.eq(padding).unsqueeze(1), 0, g)
-    out = scatter_rows(b, zeros, table, width, rows, g, "add").reshape((table, width))
+    out = scatter_rows(b, zeros, table, width, rows, g, "add", wrap=False).reshape((table, width))
     if not by_freq:
         return out
     ones = b.const(1, dtypes.int64, (count,))
-    counts = b.const(0, dtypes.int64, (table,)).contiguous()
-    counts = scatter_rows(b, counts, table, 1, rows, ones, "add").reshape((table, 1))
+    counts = b.const(0, dtypes.int64, (table,))
+    counts = scatter_rows(b, counts, table, 1, rows, ones, "add", wrap=False).reshape((table, 1))
     acc = compute(out)
     return (acc / b.pw("max", counts, 1).cast(acc.dtype)).cast(g.dtype)
 

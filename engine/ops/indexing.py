@@ -11,29 +11,25 @@ import numpy as np
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..errors import IndexOutOfRange
-from ..graph.codegen import storage
-from ..graph.library import reference
-from ..graph.library.call import Int, KernelCall, Operand
-from ..graph.native import Native
-from ..graph.scalar import c_type
 from ..graph.spec import Spec
 from ..graph.view import row_major
 from .creation import cast, copy_, from_array, zeros_of
 from .op import Op, check_inplace, function, put
 from .pointwise import broadcast_shapes, is_number
+from .scatter_kernel import scatter_along, scatter_rows
 from .views import _permute, _select, slice_dim, wrap_dim
 
 _INTEGER = ("int64", "int32", "int16", "int8", "uint8")
 
 
 # -- index arithmetic -------------------------------------------------------------------------------------------------
-def checked(b: Any, index: Any, n: int) -> Any:
-    """int64 index with negative values counted from the end, checked on the device against ``n``."""
+def checked(b: Any, index: Any, n: int, wrap: bool = True) -> Any:
+    """int64 index checked on the device against ``n``; negative ones count from the end (``wrap``) or are errors."""
     i = index.cast(dtypes.int64)
-    return b.pw("check", b.where(i < 0, i + n, i), b.const(n, dtypes.int64))
+    return b.pw("check", b.where(i < 0, i + n, i) if wrap else i, b.const(n, dtypes.int64))
 
 
-def host_check(index: Tensor, n: int, dim: int) -> None:
+def host_check(index: Tensor, n: int, dim: int, wrap: bool = True) -> None:
     """Raise IndexError at once where the index's content is on the host anyway."""
     held = index._storage
     if held.host_fresh and held.version == 0 and held.node.buffer is not None and index._spec.numel:
@@ -48,8 +44,9 @@ def host_check(index: Tensor, n: int, dim: int) -> None:
             steps = tuple(s * values.itemsize for s in seen.stride)
             values = np.lib.stride_tricks.as_strided(values[seen.offset :], tuple(seen.shape), steps)
         low, high = int(values.min()), int(values.max())
-        if low < -n or high >= n:
-            bad = low if low < -n else high
+        least = -n if wrap else 0
+        if low < least or high >= n:
+            bad = low if low < least else high
             raise IndexOutOfRange(f"index {bad} is out of bounds for dimension {dim} with size {n}")
 
 
@@ -63,7 +60,9 @@ def _index_shape(x: Spec, indices: Sequence[Spec], dims: tuple[int, ...]) -> tup
     return (*rest[:at], *shape, *rest[at:]), at
 
 
-def _positions(b: Any, x_shape: tuple[int, ...], indices: Sequence[Any], dims: tuple[int, ...], at: int) -> Any:
+def _positions(
+    b: Any, x_shape: tuple[int, ...], indices: Sequence[Any], dims: tuple[int, ...], at: int, wrap: bool = True
+) -> Any:
     """Flat position in a contiguous array of ``x_shape`` for each element of the result."""
     shape = broadcast_shapes(*(i.shape for i in indices))
     rest = [d for d in range(len(x_shape)) if d not in dims]
@@ -71,7 +70,7 @@ def _positions(b: Any, x_shape: tuple[int, ...], indices: Sequence[Any], dims: t
     steps = row_major(x_shape)
     total = None
     for index, d in zip(indices, dims):
-        i = checked(b, index, x_shape[d])
+        i = checked(b, index, x_shape[d], wrap)
         i = i.expand(shape)
         for _ in rest[:at]:
             i = i.unsqueeze(0)
@@ -87,22 +86,23 @@ def _positions(b: Any, x_shape: tuple[int, ...], indices: Sequence[Any], dims: t
 
 
 def _index_rule(x: Spec, *args: Any) -> Any:
-    *indices, dims = args
+    *indices, dims, _ = args
     return _index_shape(x, indices, dims)[0], x.dtype
 
 
 def _index_lower(b: Any, x: Any, *args: Any) -> Any:
-    *indices, dims = args
+    *indices, dims, wrap = args
     adjacent = dims == tuple(range(dims[0], dims[0] + len(dims)))
     at = dims[0] if adjacent else 0
-    return b.take(x, _positions(b, x.shape, indices, dims, at))
+    return b.take(x, _positions(b, x.shape, indices, dims, at, wrap))
 
 
 def _index_grad(ctx: Any, g: Tensor) -> tuple:
     x = ctx.specs[0]
     indices = ctx.inputs[1:]
     zeros = zeros_of(tuple(x.shape), g._spec.dtype, x.device)
-    return (_put((zeros, g, *indices), (ctx.static[0], "add")), *(None for _ in indices))
+    dims, wrap = ctx.static
+    return (_put((zeros, g, *indices), (dims, "add", wrap)), *(None for _ in indices))
 
 
 class _Index(Op):
@@ -118,58 +118,8 @@ _index.shown = lambda edges, static: edges[:1]
 
 
 # -- advanced writes --------------------------------------------------------------------------------------------------
-_COMBINE = {
-    "set": "(b)", "add": "((a) + (b))", "mul": "((a) * (b))",
-    "max": "((a) > (b) || (a) != (a) ? (a) : (b))", "min": "((a) < (b) || (a) != (a) ? (a) : (b))",
-}  # fmt: skip
-
-
-def load_save(dtype: dtypes.dtype) -> tuple[str, str]:
-    """Bodies of the LOAD(x) and SAVE(x) options: between an element in memory and the type arithmetic happens in."""
-    return {
-        "float16": ("eng_from_f16(x)", "eng_to_f16(x)"),
-        "bfloat16": ("eng_from_bf16(x)", "eng_to_bf16(x)"),
-        "bool": ("(x)", "(uchar)((x)!=0)"),
-    }.get(dtype.name, ("(x)", f"({storage(dtype)})(x)"))
-
-
-def scatter_rows(b: Any, base: Any, rows: int, width: int, index: Any, src: Any, how: str) -> Any:
-    """``base`` (rows x width, contiguous) with rows of ``src`` combined into the rows that ``index`` names, in
-    order.
-    """
-    dtype = base.dtype
-    base, index, src = base.contiguous(), index.contiguous(), src.contiguous()
-    count = index.size
-    load, save = load_save(dtype)
-    options = (
-        f"-DT={storage(dtype)}", f"-DC={c_type(dtype)}", f"-DLOAD(x)={load}", f"-DSAVE(x)={save}",
-        f"-DCOMBINE(a,b)={_COMBINE[how].replace(' ', '')}",
-    )  # fmt: skip
-
-    def calls(caps: Any) -> list[KernelCall]:
-        units = max(1, caps.compute_units)
-        columns = min(units, -(-width // 64)) if count * width > 8192 else 1
-        blocks = min(units, rows) if columns == 1 and count * width > 8192 else 1
-        per_row, per_column = -(-rows // blocks), -(-width // columns)
-        numbers = (count, width, rows, per_row, columns, per_column)
-        args = (Operand("out"), Operand("index"), Operand("src"), *(Int(v) for v in numbers))
-        return [KernelCall("scatter.cl", "eng_scatter", (blocks * columns,), (1,), args, options)]
-
-    native = Native(
-        "scatter",
-        ("base", "index", "src"),
-        ("out",),
-        (((rows * width,), dtype),),
-        calls,
-        True,
-        ("math.cl",),
-        reference.scatter_rows(width, how),
-    )
-    return b.kernel(native, (base, index, src), native.outputs)[0]
-
-
 def _put_lower(b: Any, x: Any, src: Any, *args: Any) -> Any:
-    *indices, dims, how = args
+    *indices, dims, how, wrap = args
     adjacent = dims == tuple(range(dims[0], dims[0] + len(dims)))
     at = dims[0] if adjacent else 0
     shape = broadcast_shapes(*(i.shape for i in indices))
@@ -179,21 +129,25 @@ def _put_lower(b: Any, x: Any, src: Any, *args: Any) -> Any:
         # Whole rows: the trailing dimensions move together.
         lead = x.shape[: len(dims)]
         width = prod(x.shape[len(dims) :])
-        rows = _positions(b, lead, indices, dims, 0)
         src = src.expand((*shape, *x.shape[len(dims) :]))
+        if len(dims) == 1:
+            return scatter_rows(b, x, lead[0], width, indices[0], src, how, wrap).reshape(x.shape)
+        rows = _positions(b, lead, indices, dims, 0, wrap)
         return scatter_rows(b, x, prod(lead), width, rows, src, how).reshape(x.shape)
-    where = _positions(b, x.shape, indices, dims, at)
+    if x.ndim == 1:
+        return scatter_rows(b, x, x.size, 1, indices[0], src.expand(shape), how, wrap).reshape(x.shape)
+    where = _positions(b, x.shape, indices, dims, at, wrap)
     return scatter_rows(b, x, x.size, 1, where, src.expand(where.shape), how).reshape(x.shape)
 
 
 def _put_grad(ctx: Any, g: Tensor) -> tuple:
     indices = ctx.inputs[2:]
-    dims, how = ctx.static
+    dims, how, wrap = ctx.static
     dx = g
     if how == "set" and ctx.needs[0]:
         zero = zeros_of((), g._spec.dtype, g._spec.device)
-        dx = _put((g, zero.expand(ctx.specs[1].shape), *indices), (dims, "set"))
-    return (dx, _index((g, *indices), (dims,)), *(None for _ in indices))
+        dx = _put((g, zero.expand(ctx.specs[1].shape), *indices), (dims, "set", wrap))
+    return (dx, _index((g, *indices), (dims, wrap)), *(None for _ in indices))
 
 
 class _Put(_Index):
@@ -373,7 +327,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     for t, d in zip(indices, dims):
         host_check(t, out._spec.shape[d], d)
     _check_broadcast(indices)
-    return _index((out, *indices), (dims,))
+    return _index((out, *indices), (dims, True))
 
 
 def _check_broadcast(indices: list[Tensor]) -> None:
@@ -445,7 +399,7 @@ def index_put_into(x: Tensor, indices: list[Tensor], dims: tuple[int, ...], valu
                 f"result of "
                 f"shape {list(shape)}"
             ) from None
-    out = _put((x, cast(value, x._spec.dtype), *indices), (dims, how))
+    out = _put((x, cast(value, x._spec.dtype), *indices), (dims, how, True))
     put(x, out, x._spec.contiguous)
 
 
@@ -465,8 +419,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if not seen.ndim:
         return input.reshape(1).index_select(0, index).reshape(())
     index = index.reshape(-1)
-    host_check(index, seen.shape[d], d)
-    return _index((input, index), ((d,),))
+    host_check(index, seen.shape[d], d, wrap=False)
+    return _index((input, index), ((d,), False))
 
 
 def _gather_rule(x: Spec, index: Spec, dim: int) -> Any:
@@ -475,7 +429,7 @@ def _gather_rule(x: Spec, index: Spec, dim: int) -> Any:
 
 def _gather_positions(b: Any, x_shape: tuple[int, ...], index: Any, dim: int) -> Any:
     steps = row_major(x_shape)
-    total = checked(b, index, x_shape[dim]) * steps[dim]
+    total = checked(b, index, x_shape[dim], wrap=False) * steps[dim]
     for d in range(index.ndim):
         if d != dim and index.shape[d] > 1:
             total = total + b.iota(index.shape, d) * steps[d]
@@ -507,6 +461,10 @@ def _scatter_lower(b: Any, x: Any, index: Any, src: Any, dim: int, how: str) -> 
     part = src
     for d in range(index.ndim):
         part = part.slice(d, 0, index.shape[d])
+    if x.ndim == 1:
+        return scatter_rows(b, x, x.size, 1, index, part, how, wrap=False).reshape(x.shape)
+    if all(n == m for d, (n, m) in enumerate(zip(index.shape, x.shape)) if d != dim):
+        return scatter_along(b, x, index, part, dim, how)
     where = _gather_positions(b, x.shape, index, dim)
     return scatter_rows(b, x, x.size, 1, where, part, how).reshape(x.shape)
 
@@ -559,7 +517,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
             )
     if not input._spec.ndim:
         return _gather((input.reshape(1), index.reshape(1)), (0,)).reshape(index._spec.shape)
-    host_check(index, input._spec.shape[d], d)
+    host_check(index, input._spec.shape[d], d, wrap=False)
     return _gather((input, index), (d,))
 
 
@@ -584,7 +542,7 @@ def scatter(
 def _scatter_any(x: Tensor, d: int, index: Tensor, src: Tensor, how: str) -> Tensor:
     if not x._spec.ndim:
         return _scatter((x.reshape(1), index.reshape(1), src.reshape(1)), (0, how)).reshape(())
-    host_check(index, x._spec.shape[d], d)
+    host_check(index, x._spec.shape[d], d, wrap=False)
     return _scatter((x, index, src), (d, how))
 
 
@@ -613,8 +571,8 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
         return input + source.sum()
     order = (d, *(k for k in range(input._spec.ndim) if k != d))
     inverse = tuple(order.index(k) for k in range(input._spec.ndim))
-    host_check(index, input._spec.shape[d], d)
-    out = _put((_permute(input, (order,)), _permute(source, (order,)), index.reshape(-1)), ((0,), "add"))
+    host_check(index, input._spec.shape[d], d, wrap=False)
+    out = _put((_permute(input, (order,)), _permute(source, (order,)), index.reshape(-1)), ((0,), "add", False))
     return _permute(out, (inverse,))
 
 

@@ -14,11 +14,11 @@ from ..graph.native import Native
 from ..graph.scalar import c_type, short_name
 from ..graph.spec import Spec
 from .creation import FULL
-from .indexing import load_save
 from .join import cat
 from .op import Op, function
 from .pointwise import check_kind, wide
 from .reduce import named
+from .scatter_kernel import load_save
 from .views import wrap_dim
 
 _WIDTH = 16

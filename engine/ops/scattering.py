@@ -8,10 +8,11 @@ from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .creation import FULL, cast, zeros_of
-from .indexing import _check_gather, _gather_positions, _index, _put, host_check, scatter_rows
+from .indexing import _check_gather, _gather_positions, _index, _put, host_check
 from .op import Op, function, scalar_type_name
 from .op import registry as REGISTRY
 from .pointwise import wide
+from .scatter_kernel import neutral, scatter_rows
 from .select import where
 from .views import _permute, wrap_dim
 
@@ -40,7 +41,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     if not seen.numel and index._spec.numel:
         raise IndexError("take(): tried to take from an empty tensor")
     host_check(index, seen.numel, 0)
-    return _index((input.reshape(-1), index), ((0,),))
+    return _index((input.reshape(-1), index), ((0,), True))
 
 
 @function(inplace=True)
@@ -57,7 +58,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if not index._spec.numel:
         return input.clone()
     host_check(index, input._spec.numel, 0)
-    out = _put((input.reshape(-1), source.reshape(-1), index.reshape(-1)), ((0,), "add" if accumulate else "set"))
+    out = _put((input.reshape(-1), source.reshape(-1), index.reshape(-1)), ((0,), "add" if accumulate else "set", True))
     return out.reshape(input._spec.shape)
 
 
@@ -86,14 +87,14 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 # -- along a dimension ------------------------------------------------------------------------------------------------
-def _along(x: Tensor, dim: int, index: Tensor, source: Tensor, how: str) -> Tensor:
+def _along(x: Tensor, dim: int, index: Tensor, source: Tensor, how: str, wrap: bool = False) -> Tensor:
     """``source``'s slices combined into the slices of ``x`` that a vector names."""
     ndim = x._spec.ndim
     order = (dim, *(k for k in range(ndim) if k != dim))
     inverse = tuple(order.index(k) for k in range(ndim))
-    host_check(index, x._spec.shape[dim], dim)
+    host_check(index, x._spec.shape[dim], dim, wrap)
     moved = _permute(source, (order,)) if source._spec.ndim == ndim else source
-    return _permute(_put((_permute(x, (order,)), moved, index.reshape(-1)), ((0,), how)), (inverse,))
+    return _permute(_put((_permute(x, (order,)), moved, index.reshape(-1)), ((0,), how, wrap)), (inverse,))
 
 
 @function(inplace=True)
@@ -148,12 +149,12 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         value = FULL((), value, seen.dtype, seen.device)
     d = wrap_dim(dim, seen.ndim)
     if not seen.ndim:
-        return _along(input.reshape(1), 0, index, value.reshape(1), "set").reshape(())
+        return _along(input.reshape(1), 0, index, value.reshape(1), "set", True).reshape(())
     if value._rg:  # its gradient counts each place once, however often the index names it
         mask = index_fill(zeros_of((seen.shape[d],), dtypes.bool, seen.device), 0, index, True)
         return where(mask.reshape([-1 if k == d else 1 for k in range(seen.ndim)]), value, input)
     rest = tuple(n for k, n in enumerate(seen.shape) if k != d)
-    return _along(input, d, index, value.expand(index._spec.numel, *rest).movedim(0, d), "set")
+    return _along(input, d, index, value.expand(index._spec.numel, *rest).movedim(0, d), "set", True)
 
 
 @function(inplace=True)
@@ -188,19 +189,6 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 _HOW = {"sum": "add", "mean": "add", "prod": "mul", "amax": "max", "amin": "min"}
 
 
-def _start(how: str, dtype: dtypes.dtype) -> Any:
-    if how in ("sum", "mean"):
-        return 0
-    if how == "prod":
-        return 1
-    if dtype.is_floating_point:
-        return float("-inf") if how == "amax" else float("inf")
-    if dtype is dtypes.bool:
-        return how == "amin"
-    info = dtypes.iinfo(dtype)
-    return info.min if how == "amax" else info.max
-
-
 def _reduce_lower(b: Any, x: Any, index: Any, src: Any, dim: int, how: str, include_self: bool) -> Any:
     if not index.size:
         return x
@@ -208,7 +196,7 @@ def _reduce_lower(b: Any, x: Any, index: Any, src: Any, dim: int, how: str, incl
     place = _gather_positions(b, shape, index, dim).contiguous()
     base = x.cast(wide(dtype))
     if not include_self:
-        start = b.const(_start(how, wide(dtype)), base.dtype, place.shape)
+        start = b.const(neutral(_HOW[how], base.dtype), base.dtype, place.shape)
         base = scatter_rows(b, base, x.size, 1, place, start, "set").reshape(shape)
     out = scatter_rows(b, base, x.size, 1, place, src.cast(base.dtype), _HOW[how]).reshape(shape)
     if how == "mean":
@@ -289,7 +277,7 @@ def scatter_reduce(
         args = (input.reshape(1), index.reshape(-1), src.reshape(-1))
         return _reduce(args, (0, reduce, include_self)).reshape(())
     _check_sizes(input._spec, index._spec, src._spec, d)
-    host_check(index, input._spec.shape[d], d)
+    host_check(index, input._spec.shape[d], d, wrap=False)
     for k, n in enumerate(index._spec.shape):
         if src._spec.shape[k] != n:
             src = src.narrow(k, 0, n)
@@ -321,7 +309,7 @@ def index_reduce(
     if not seen.ndim:
         args = (input.reshape(1), index.reshape(-1).to(dtypes.int64), source.reshape(-1))
         return _reduce(args, (0, reduce, include_self)).reshape(())
-    host_check(index, seen.shape[d], d)
+    host_check(index, seen.shape[d], d, wrap=False)
     shape = [1] * seen.ndim
     shape[d] = index._spec.numel
     full = index.reshape(shape).expand(*source._spec.shape)

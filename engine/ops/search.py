@@ -18,10 +18,10 @@ from ..graph.scalar import c_type
 from ..graph.spec import Spec
 from .creation import FULL, cast, from_array, zeros_of
 from .factories import linspace
-from .indexing import load_save
 from .op import Op, function
 from .pointwise import broadcast_shapes, check_kind, is_number
 from .reduce import named
+from .scatter_kernel import load_save
 
 
 def _host(t: Tensor) -> np.ndarray:

@@ -16,11 +16,11 @@ from ..graph.scalar import c_type
 from ..graph.spec import Spec
 from .creation import FULL, from_array, zeros_of
 from .factories import arange
-from .indexing import load_save
 from .op import Op, function
 from .op import registry as REGISTRY
 from .pointwise import check_kind
 from .reduce import _pick_grad, named, reduced_shape
+from .scatter_kernel import load_save
 from .views import wrap_dim
 
 _MERGE_ROW = 192  # rows up to this length are sorted by merging

@@ -67,6 +67,10 @@ def test_the_words_are_those_of_the_paper() -> None:
     """Known answers of the authors' Random123 library."""
     assert _words(0, 0) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
     i, key = np.arange(8, dtype=np.uint64), [np.array([v], np.uint64) for v in (9, 3)]
+    assert (
+        int(host.FUNCTIONS["mul_high"](np.uint64([2**63 + 5]), np.uint64([10**18 + 7]))[0])
+        == (2**63 + 5) * (10**18 + 7) >> 64
+    )
     assert host.philox(i, *key).tolist() == [_words(3 + k, 9)[0] for k in range(8)]
 
 

@@ -43,6 +43,11 @@ class Float:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """The device's buffer for errors found while running: one ``__global int*`` argument."""
+
+
+@dataclass(frozen=True, slots=True)
 class KernelCall:
     """One launch of one kernel of ``cl_kernels``.
 
@@ -56,7 +61,7 @@ class KernelCall:
     kernel: str
     global_size: tuple[int, ...]
     local_size: tuple[int, ...]
-    args: tuple[Operand | Scratch | Int | Float, ...]
+    args: tuple[Operand | Scratch | Int | Float | Fault, ...]
     options: tuple[str, ...] = field(default=())
     epilogue: bool = False
     flops: int = 0

@@ -13,15 +13,48 @@ _COMBINE = {"set": None, "add": np.add, "mul": np.multiply, "max": np.maximum, "
 _SCANS = {"sum": np.add, "prod": np.multiply, "logsumexp": np.logaddexp}
 
 
-def scatter_rows(width: int, how: str) -> Callable[..., np.ndarray]:
-    """``base``, seen as rows of ``width``, with rows of ``src`` combined in order into the rows that ``index``
-    names.
+def _in_range(index: np.ndarray, n: int, wrap: bool | None) -> np.ndarray:
+    at = index.reshape(-1).astype(np.int64)
+    at = np.where(at < 0, at + n, at) if wrap else at
+    bad = (at < 0) | (at >= n)
+    if bad.any():
+        raise IndexError(f"index {int(at[bad][0])} is out of bounds for dimension with size {n}")
+    return at
+
+
+def _start(operands: tuple, fill: object, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    return np.full(shape, fill, dtype) if fill is not None else operands[0].reshape(shape).copy()
+
+
+def scatter_along(shape: tuple[int, ...], dim: int, how: str, fill: object) -> Callable[..., np.ndarray]:
+    """(base,) index, src: elements of ``src`` combined into the places along ``dim`` that ``index`` names."""
+
+    def run(*operands: np.ndarray) -> np.ndarray:
+        index, src = operands[-2:]
+        out = _start(operands, fill, src.dtype, shape)
+        places = list(np.indices(index.shape))
+        places[dim] = _in_range(index, shape[dim], False).reshape(index.shape)
+        if _COMBINE[how] is None:
+            out[tuple(places)] = src
+        else:
+            _COMBINE[how].at(out, tuple(places), src)
+        return out
+
+    return run
+
+
+def scatter_rows(
+    count: int, width: int, how: str, fill: object = None, wrap: bool | None = None
+) -> Callable[..., np.ndarray]:
+    """(base,) index, src: rows of ``src`` combined in order into those of ``base`` that ``index`` names. ``fill``: what
+    the base is everywhere, if it is no operand.
     """
 
-    def run(base: np.ndarray, index: np.ndarray, src: np.ndarray) -> np.ndarray:
-        out = base.reshape(-1, width).copy()
+    def run(*operands: np.ndarray) -> np.ndarray:
+        index, src = operands[-2:]
+        out = _start(operands, fill, src.dtype, (count, width))
         rows = src.reshape(-1, width)
-        at = index.reshape(-1)
+        at = _in_range(index, count, wrap)
         combine = _COMBINE[how]
         if combine is None:
             for row, value in zip(at, rows):
