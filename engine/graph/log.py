@@ -100,12 +100,13 @@ class DeviceLog:
         the part an operand of its own, so that the plan is the same wherever the part lies."""
         call, inputs = node.call, node.inputs
         specs = None
-        for i in call.offsets:
-            x, seen = inputs[i], call.specs[i]
+        for i, (x, seen) in enumerate(zip(inputs, call.specs)):
             if x.buffer is None or x.shared or x.dtype is not seen.dtype or seen.numel * _SMALL_PART > x.size:
                 continue
             size = seen.dtype.itemsize
             reach = seen.reach() - seen.offset
+            if isinstance(x.buffer, opencl.Window):
+                continue
             window = self.runtime.memory.window(x.buffer, seen.offset * size, reach * size)
             if window is None:
                 break
@@ -200,6 +201,10 @@ class DeviceLog:
                     self.entries[:0] = entries[count:]
 
     def _flush(self, entries: list[Node]) -> None:
+        if self._windowed:  # parts at the very beginning look like whole values: now they are known to be parts
+            for node in entries:
+                if node.call.op is not None:
+                    self._use_windows(node)
         key, inputs, scalars = self._linearise(entries)
         if self._windowed and not self._without_conflict(inputs):
             key, inputs, scalars = self._linearise(entries)
