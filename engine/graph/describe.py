@@ -16,7 +16,9 @@ _MANY = 4  # names of ops in a label before it is shortened
 def values_of(group: Group) -> Iterator[Val]:
     """All values that a kernel computes, also those computed only where they are used."""
     seen: set[Val] = set()
-    stack = [group.native] if group.native is not None else [m.val for m in (*group.members, *group.reduces)]
+    stack = [m.val for m in (*group.members, *group.reduces)]
+    if group.native is not None:
+        stack.append(group.native)
     roots = set(stack)
     while stack:
         val = stack.pop()
@@ -24,7 +26,7 @@ def values_of(group: Group) -> Iterator[Val]:
             continue
         seen.add(val)
         yield val
-        if group.native is None:
+        if val is not group.native:
             stack.extend(v for v, _ in val.args)
 
 
@@ -58,9 +60,9 @@ def cost(group: Group) -> tuple[float, float]:
 
 def text(group: Group) -> str:
     """The members of a kernel, one a line."""
-    if group.native is not None:
+    if group.native is not None and not group.members:
         return f"    {group.native!r}"
-    lines = [f"    over {list(group.outer)} x {list(group.inner)}"]
+    lines = [f"    over {list(group.outer)} x {list(group.inner)}"] if group.native is None else []
     for val in sorted(values_of(group), key=lambda v: v.uid):
         kept = " -> memory" if val in group.stores else ""
         lines.append(f"    {val!r}{kept}")

@@ -18,6 +18,7 @@ from .view import View, compose, is_contiguous, row_major
 _LONG = 80  # a value with several users and more work than this behind it is always kept
 _DEAR = 9  # recomputing up to this cost in a second kernel is cheaper than a store and a load
 _MAX_BUFFERS = 18  # of one generated kernel: parameters of a kernel may be bounded by 1024 bytes in all
+_MAX_EPILOGUE = 10  # buffers of a library kernel's epilogue
 _IN_MEMORY = ("input", "kernel", "host", "output", "bitcast", "write")
 _ANYWHERE = View((-1,), (0,), 0)  # the access of an indexed read: no map describes it
 BASE = View((-2,), (0,), 0)  # the access of a write to what it writes into: it keeps the rest, it does not read
@@ -45,7 +46,8 @@ class Group:
     inner: tuple[int, ...] = ()
     members: list[Member] = field(default_factory=list)
     reduces: list[Member] = field(default_factory=list)
-    native: Val | None = None
+    native: Val | None = None  # a library kernel or host call; members of its group are its epilogue
+    host: Val | None = None  # the member stored in the place of the native value, which nobody else reads
     outs: list[Val] = field(default_factory=list)  # of a native kernel, by output number (gaps: not used)
     reads: set[Val] = field(default_factory=set)
     accesses: dict[Val, set[View]] = field(default_factory=dict)
@@ -82,7 +84,7 @@ def fuse(outputs: list[Val], join: bool = True) -> list[Group]:
         stored.update(v for v in order if v.kind in ("pw", "take", "reduce"))
     while True:
         try:
-            groups = _Fuser(order, stored, join).run()
+            groups = _Fuser(order, stored, join, set(outputs)).run()
         except Refused as refusal:
             if refusal.val in stored:
                 raise RuntimeError(f"the planner cannot place {refusal.val!r}: this is a bug in the engine") from None
@@ -206,9 +208,10 @@ def _recomputed_dearly(groups: list[Group], stored: set[Val]) -> set[Val]:
 
 
 class _Fuser:
-    def __init__(self, order: list[Val], stored: set[Val], join: bool) -> None:
+    def __init__(self, order: list[Val], stored: set[Val], join: bool, outputs: set[Val]) -> None:
         self.order = order
         self.stored = stored
+        self.outputs = outputs
         self.join = join
         self.groups: list[Group] = []
         self.home: dict[Val, Group] = {}
@@ -238,6 +241,7 @@ class _Fuser:
             home = self.home.get(val)
             if home is not None:
                 home.stores.add(val)
+        self._settle_hosts()
         return [g for g in self.groups if g.members or g.reduces or g.native is not None]
 
     def _native(self, val: Val) -> None:
@@ -302,6 +306,8 @@ class _Fuser:
     # -- pointwise --------------------------------------------------------------------------------------------------
     def _place_pointwise(self, val: Val, root: Val, through: View, dest: View) -> None:
         reads = self._reads(root, through) if root is not val else leaves(root, through, self.stored)
+        if root is val and self._join_kernel(val, reads):
+            return
         base = [(val.args[0][0], BASE)] if val.kind == "write" else []
         for group in self._candidates(reads, through.shape, root):
             space = self._alignment(group, through.shape, reads)
@@ -325,6 +331,44 @@ class _Fuser:
         group = self._new_group(Group(through.shape, ()))
         group.members.append(Member(val, root, through, dest))
         self._enter(group, val, dest if root is val else None, reads)
+
+    def _join_kernel(self, val: Val, reads: list[tuple[Val, View]]) -> bool:
+        """Let a library kernel compute a pointwise value of its result while that is in a cache (see epilogue.py)."""
+        if not self.join:
+            return False
+        for product in sorted({v for v, _ in reads}, key=lambda v: -v.uid):
+            group = self.home.get(product)
+            space = group.native.attrs.epilogue if group is not None and _has_hook(group.native) else None
+            if space is None or val.size != product.size or _scattered(val, self.stored):
+                continue
+            at = View.of(space)
+            try:
+                inside = leaves(val, at, self.stored)
+            except Refused:
+                continue
+            if self._fits_epilogue(group, at, inside):
+                group.members.append(Member(val, val, at, at))
+                self._enter(group, val, at, inside)
+                return True
+        return False
+
+    def _fits_epilogue(self, group: Group, at: View, reads: list[tuple[Val, View]]) -> bool:
+        """Whether a kernel can do with what is there before it runs, and with its own values in place."""
+        for val, view in reads:
+            home = self.home.get(val)
+            if home is group:
+                if not same_places(view, at):
+                    return False
+            elif home is not None and self._depends(home, group):
+                return False
+        return len({v for v, _ in reads}) + len(group.members) <= _MAX_EPILOGUE
+
+    def _settle_hosts(self) -> None:
+        """Results of library kernels that only their own epilogues read need no memory of their own."""
+        read = {v for g in self.groups for v in g.reads} | self.outputs
+        for group in self.groups:
+            if group.native is not None and group.members and group.native not in read:
+                group.host = next((m.val for m in group.members if m.val.dtype is group.native.dtype), None)
 
     def _candidates(self, reads: list[tuple[Val, View]], shape: tuple[int, ...], root: Val) -> list[Group]:
         """Kernels a pointwise value might join, the best first: those it reads from, then any over the same shape.
@@ -446,6 +490,32 @@ class _Fuser:
 
 def _rows(outer: tuple[int, ...], inner: tuple[int, ...]) -> View:
     return View(outer + inner, row_major(outer) + (0,) * len(inner), 0)
+
+
+def same_places(a: View, b: View) -> bool:
+    """Whether two maps of one space lead to the same places (a dimension of size 1 may have any stride)."""
+    return a == b or (
+        a.shape == b.shape
+        and a.offset == b.offset
+        and all(s == t or size == 1 for size, s, t in zip(a.shape, a.strides, b.strides))
+    )
+
+
+def _has_hook(native: Val | None) -> bool:
+    return native is not None and native.kind == "kernel" and native.attrs.epilogue is not None
+
+
+def _scattered(val: Val, stored: set[Val]) -> bool:
+    """Whether an expression reads at computed places or draws random numbers."""
+    stack, seen = [val], {val}
+    while stack:
+        v = stack.pop()
+        if v.kind in ("take", "iota") or v.fn in scalar.RANDOM_TILES:
+            return True
+        fresh = [a for a, _ in v.args if a.inline and a not in stored and a not in seen]
+        seen.update(fresh)
+        stack += fresh
+    return False
 
 
 def _bijective(view: View) -> bool:

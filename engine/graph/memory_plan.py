@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .fuse import BASE, Group
+from .fuse import BASE, Group, same_places
 from .ir import Val
-from .view import View
 
 _ALIGN = 128
 
@@ -66,6 +65,8 @@ class MemoryPlan:
             for group in groups:
                 for val in made(group):
                     self._place(val, group, t)
+                if group.host is not None:
+                    self.slots[group.native] = self.slots[group.host]
         self.arena_bytes = _pack(self._arena)
 
     def _place(self, val: Val, group: Group, t: int) -> None:
@@ -127,20 +128,11 @@ class MemoryPlan:
         for source, views in ranked:
             if source.kind == "input" and source.attrs != own and source.attrs in self._promised:
                 continue
-            if source.size == val.size and source.dtype is val.dtype and all(_same(v, dest) for v in views):
+            if source.size == val.size and source.dtype is val.dtype and all(same_places(v, dest) for v in views):
                 free = source in self.slots and source not in group.maps and self._dead_after(source, t)
                 if free and self._adopt(val, source, t):
                     return True
         return False
-
-
-def _same(a: View, b: View) -> bool:
-    """Whether two maps lead to the same places (a dimension of size 1 may have any stride)."""
-    return a == b or (
-        a.shape == b.shape
-        and a.offset == b.offset
-        and all(s == t or size == 1 for size, s, t in zip(a.shape, a.strides, b.strides))
-    )
 
 
 def _after_reduce(val: Val, group: Group) -> bool:
@@ -162,7 +154,8 @@ def _alone(val: Val, base: Val, group: Group) -> bool:
 def made(group: Group) -> list[Val]:
     """Values a kernel brings into memory."""
     if group.native is not None:
-        return group.outs or [group.native]
+        own = [] if group.host is not None else group.outs or [group.native]
+        return own + [m.val for m in group.members]
     return [m.val for m in group.members] + [m.val for m in group.reduces if m.val in group.stores]
 
 

@@ -18,7 +18,8 @@ class Native:
     arguments, whose views' offsets are added to the element offsets) and ``outs`` (in the order of its outputs).
     ``outputs``: (shape, dtype) of each result. ``inplace``: the single result starts as the first operand's content,
     which is overwritten if nobody else needs it. ``include``: text put before the kernels' source. ``reference``: the
-    same in NumPy.
+    same in NumPy. ``epilogue``: the single result as a contiguous space of three dimensions, where the launches marked
+    with ``epilogue`` offer the EPILOGUE hook over it (see graph/epilogue.py).
     """
 
     name: str
@@ -29,3 +30,4 @@ class Native:
     inplace: bool = False
     include: tuple[str, ...] = ()
     reference: Callable[..., Any] | None = None
+    epilogue: tuple[int, int, int] | None = None

@@ -97,10 +97,12 @@ class Nest:
 
 def build(group: Group) -> Nest:
     """The loop nest of a fused group."""
-    return _NestBuilder(group).build()
+    return NestBuilder(group).build()
 
 
-class _NestBuilder:
+class NestBuilder:
+    """Walks the members of a group and emits the instructions of their values."""
+
     def __init__(self, group: Group) -> None:
         self.group = group
         self.lead = len(group.outer)

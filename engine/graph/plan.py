@@ -18,6 +18,7 @@ from ..settings import settings
 from . import codegen, describe, mathlib, nest
 from .batch import batches, fits
 from .batch_kernel import Batch, combine
+from .epilogue import Epilogue, epilogue
 from .fuse import Group, fuse
 from .ir import Builder, Ref, Val
 from .library.call import Fault, Float, Int, KernelCall, Operand, Scratch
@@ -434,11 +435,13 @@ class Plan:
                 shape, dtype = attrs.outputs[i]
                 where[name] = self._scratch(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, dtype.itemsize)
         launches = []
+        hook = epilogue(group, self.caps.fp64, self.caps.float_vector_width) if group.members else None
         for call in attrs.calls(self.caps):
             for arg in call.args:
                 if isinstance(arg, Scratch) and arg.name not in where:
                     where[arg.name] = self._scratch(arg.nbytes, arg.itemsize)
-            launches.append((call, where, self._library_text(attrs, call)))
+            own = hook if call.epilogue else None
+            launches.append((call, where, self._library_text(attrs, call, own), own))
         return launches
 
     def _scratch(self, size: int, itemsize: int) -> tuple[tuple[int, int, int], int, int]:
@@ -474,14 +477,14 @@ class Plan:
         return mathlib.needed(text) + text
 
     @staticmethod
-    def _library_text(attrs: Native, call: KernelCall) -> str:
+    def _library_text(attrs: Native, call: KernelCall, hook: Epilogue | None) -> str:
         """A whole program for a hand-written kernel: what it includes, then its file. "math.cl" stands for the scalar
         functions that are named in them or in the options."""
         files = [name for name in attrs.include if name != "math.cl"]
         text = "".join(library_source(name) for name in [*files, call.source])
         if "math.cl" in attrs.include:
             text = mathlib.needed(" ".join([text, *call.options])) + text
-        return text
+        return text if hook is None else mathlib.needed(hook.source) + hook.source + text
 
     def _kernel(self, inline: bool, source: str, name: str, options: tuple[str, ...] = ()) -> Any:
         programs = self.runtime.inline_programs if inline else self.runtime.programs
@@ -492,21 +495,7 @@ class Plan:
         queue = self.runtime.queue
         bound = opencl.BoundKernel(queue, kernel, made_.global_size, made_.local_size, inline=inline)
         buffers: list[Any] = []
-        numbers: list[tuple] = []
-        index = 0
-        for arg in made_.args:
-            if isinstance(arg, codegen.BufferArg):
-                kind, number, offset = self.place(self.memory.slots[arg.val])
-                buffers.append((index, kind, number))
-                bound.set_long(index + 1, offset // arg.val.dtype.itemsize)
-                index += 1
-            elif isinstance(arg, codegen.IntArg):
-                bound.set_long(index, arg.value)
-            elif isinstance(arg, codegen.FaultArg):
-                bound.set_buffer(index, self.fault)
-            else:
-                numbers.append((index, arg.number, packer(arg.dtype)))
-            index += 1
+        numbers = self._arguments(bound, made_.args, buffers, 0)
         return Launch(bound, buffers, numbers)
 
     def _batch(self, batch: Batch, source: str, inline: bool) -> Launch:
@@ -528,7 +517,9 @@ class Plan:
         bound.set_buffer(0, table)
         return Launch(bound, buffers, numbers)
 
-    def _library_launch(self, call: KernelCall, where: dict[str, tuple], source: str, inline: bool) -> Launch:
+    def _library_launch(
+        self, call: KernelCall, where: dict[str, tuple], source: str, hook: Epilogue | None, inline: bool
+    ) -> Launch:
         kernel = self._kernel(inline, source, call.kernel, call.options)
         sizes = call.global_size, call.local_size
         bound = opencl.BoundKernel(self.runtime.queue, kernel, *sizes, call.kernel, "", call.flops, call.nbytes, inline)
@@ -547,7 +538,27 @@ class Plan:
             elif isinstance(arg, Fault):
                 bound.set_buffer(index, self.fault)
             index += 1
-        return Launch(bound, buffers, [])
+        numbers = self._arguments(bound, hook.args, buffers, index) if hook is not None else []
+        return Launch(bound, buffers, numbers)
+
+    def _arguments(self, bound: opencl.BoundKernel, args: Iterable[Any], buffers: list, index: int) -> list[tuple]:
+        """Set generated arguments from number ``index`` on; buffers are added to ``buffers``, run-time numbers are
+        returned."""
+        numbers: list[tuple] = []
+        for arg in args:
+            if isinstance(arg, codegen.BufferArg):
+                kind, number, offset = self.place(self.memory.slots[arg.val])
+                buffers.append((index, kind, number))
+                bound.set_long(index + 1, offset // arg.val.dtype.itemsize)
+                index += 1
+            elif isinstance(arg, codegen.IntArg):
+                bound.set_long(index, arg.value)
+            elif isinstance(arg, codegen.FaultArg):
+                bound.set_buffer(index, self.fault)
+            else:
+                numbers.append((index, arg.number, packer(arg.dtype)))
+            index += 1
+        return numbers
 
     # -- merging ----------------------------------------------------------------------------------------------------
     def _merge(self) -> None:

@@ -129,11 +129,14 @@ class Writer:
             const = "" if written else "const "
             self.params += [f"__global {const}{storage(val.dtype)}* b{i}", f"long o{i}"]
             self.args.append(BufferArg(val, written))
+        self.run_time_numbers()
+        self.sizes = [self.number(n) for n in self.nest.outer]
+        self.lengths = [self.number(n) for n in self.nest.inner]
+
+    def run_time_numbers(self) -> None:
         for k, (number, dtype) in enumerate(self.nest.scalars):
             self.params.append(f"{scalar_param(dtype, self.fp64)} x{k}")
             self.args.append(ScalarArg(number, dtype))
-        self.sizes = [self.number(n) for n in self.nest.outer]
-        self.lengths = [self.number(n) for n in self.nest.inner]
 
     def _terms(self, strides: tuple[int, ...], variables: list[str]) -> list[str]:
         out = []
@@ -164,8 +167,7 @@ class Writer:
     def text_of(self, instr: Instr, outer: list[str], inner: list[str]) -> str:
         """The right-hand side of an instruction."""
         if instr.kind == "load":
-            a = instr.access
-            return load(instr.dtype, f"b{a.buffer}", f"o{a.buffer} + {self.address(a, outer, inner)}")
+            return load(instr.dtype, *self.place(instr.access, outer, inner))
         if instr.kind == "iota":
             return self.address(instr.access, outer, inner)
         if instr.kind == "take":
@@ -196,10 +198,12 @@ class Writer:
     def declare(self, instr: Instr, outer: list[str], inner: list[str]) -> None:
         self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {self.text_of(instr, outer, inner)};")
 
+    def place(self, access: Access, outer: list[str], inner: list[str]) -> tuple[str, str]:
+        """(pointer, element position) of an access."""
+        return f"b{access.buffer}", f"o{access.buffer} + {self.address(access, outer, inner)}"
+
     def put(self, store: Store, outer: list[str], inner: list[str]) -> None:
-        a = store.access
-        target = f"o{a.buffer} + {self.address(a, outer, inner)}"
-        self.line(save(a.dtype, f"b{a.buffer}", target, self.use(store.value)))
+        self.line(save(store.access.dtype, *self.place(store.access, outer, inner), self.use(store.value)))
 
     def constants(self) -> None:
         for instr in self.nest.instrs:

@@ -37,9 +37,13 @@ def _launch(b: Any, which: str, operands: Sequence[Any], p: Any, shape: Sizes, w
         return b.const(0, dtype, shape).contiguous()
     operands = [_in_memory(x) for x in operands]
     build, names, reference = _MAPS[which]
+    options = {"winograd": winograd}
+    space = None
+    if which == "forward" and dtype.itemsize >= 4:
+        options["epilogue"], space = True, (shape[0], shape[1], prod(shape[2:]))
     native = Native(
-        f"conv_{which}", names, ("out",), ((shape, dtype),), lambda caps: build(caps, dtype, p, winograd=winograd),
-        reference=partial(reference, p),
+        f"conv_{which}", names, ("out",), ((shape, dtype),), lambda caps: build(caps, dtype, p, **options),
+        reference=partial(reference, p), epilogue=space,
     )  # fmt: skip
     return b.kernel(native, operands, native.outputs)[0]
 

@@ -40,10 +40,12 @@ def product_lower(b: Any, x: Any, y: Any) -> Any:
 
     def calls(caps: Any) -> list:
         return gemm.gemm_calls(
-            caps, dtype.name, batch, m, n, k, gemm.Strides(*x.view.strides), gemm.Strides(*y.view.strides), n, m * n
-        )
+            caps, dtype.name, batch, m, n, k, gemm.Strides(*x.view.strides), gemm.Strides(*y.view.strides), n, m * n,
+            epilogue=True,
+        )  # fmt: skip
 
-    native = Native("gemm", ("a", "b"), ("out",), (((batch, m, n), dtype),), calls, reference=np.matmul)
+    outputs = (((batch, m, n), dtype),)
+    native = Native("gemm", ("a", "b"), ("out",), outputs, calls, reference=np.matmul, epilogue=(batch, m, n))
     return b.kernel(native, (x, y), native.outputs)[0]
 
 
