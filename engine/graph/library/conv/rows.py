@@ -1,15 +1,16 @@
-"""Stride-1 convolution of few channels a group on CPU devices (conv_rows.cl), forward and grad-input."""
+"""Stride-1 convolution of few channels a group on CPU devices (conv_rows.cl, conv_rows_weight.cl)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from engine.graph.library.call import Int, KernelCall, Operand
+from engine.graph.library.call import Int, KernelCall, Operand, Scratch
 from engine.graph.library.conv.direct import ceil_div, round_up
 from engine.graph.library.conv.problem import ConvProblem
 
 SOURCE = "conv_rows.cl"
+WEIGHT_SOURCE = "conv_rows_weight.cl"
 _HEIGHTS = (3, 5, 7)
 _BLOCK = 7  # rows of sums kept in registers; the sizes of usual networks are multiples of it
 _WEIGHTS = 2048
@@ -63,13 +64,34 @@ def _tile(p: ConvProblem, m: _Map, buffers: tuple[int, int, int]) -> tuple[int, 
     return (rows, cols) if fits(rows, cols) else None
 
 
+def _weight_rows(caps: Any, name: str, p: ConvProblem) -> tuple[int, int, int, int, int] | None:
+    """(output rows staged at a time, lanes, sizes of the x, dy and sum buffers) of grad-weight, or None: no room."""
+    size = 8 if name == "float64" else 4
+    lanes = _buffers(caps, name)[0]
+    total = min(caps.local_mem_size - 1024, 192 << 10) // size
+    sums = total // 4
+    grad = total // 4
+    stage = total - sums - grad
+    cols = round_up(p.out_size[2], lanes)
+    pitch = cols + (p.kernel[2] - 1) * p.dilation[2]
+    rows = round_up(p.out_size[1], _BLOCK)
+    while rows > 0 and (
+        p.group_in * (rows + p.kernel[1] - 1) * pitch + 2 * lanes > stage or rows * cols + 2 * lanes > grad
+    ):
+        rows -= _BLOCK
+    fits = rows > 0 and p.group_in * p.group_out * p.taps * lanes <= sums
+    return (rows, lanes, stage, grad, sums) if fits else None
+
+
 def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
     """Two dimensions, stride 1, a kernel 3, 5 or 7 high without dilation along y, weights that fit."""
     p = problem.normal()
-    if op == "WEIGHT" or p.in_size[0] != 1 or p.kernel[0] != 1 or p.padding[0] != (0, 0):
+    if p.in_size[0] != 1 or p.kernel[0] != 1 or p.padding[0] != (0, 0):
         return False
     if p.stride != (1, 1, 1) or p.dilation[1] != 1 or p.kernel[1] not in _HEIGHTS:
         return False
+    if op == "WEIGHT":
+        return _weight_rows(caps, name, p) is not None
     m = _map(p, op)
     return m.channels * p.taps <= _WEIGHTS and _tile(p, m, _buffers(caps, name)) is not None
 
@@ -81,6 +103,8 @@ def pays(problem: ConvProblem, op: str) -> bool:
     im2col adds 5; storing counts for the more the fewer the terms of a sum.
     """
     p = problem.normal()
+    if op == "WEIGHT":
+        return p.group_in * p.group_out <= 48 and p.batch * p.groups > 1
     m = _map(p, op)
     (h, w), terms = m.made, m.channels * p.taps
     waste = round_up(h, _BLOCK) * round_up(w, 16) / max(1, h * w)
@@ -88,8 +112,10 @@ def pays(problem: ConvProblem, op: str) -> bool:
 
 
 def convolution(caps: Any, name: str, problem: ConvProblem, op: str, *, epilogue: bool = False) -> list[KernelCall]:
-    """``op`` FORWARD or INPUT."""
+    """``op`` FORWARD, INPUT or WEIGHT."""
     p = problem.normal()
+    if op == "WEIGHT":
+        return _grad_weight(caps, name, p)
     m = _map(p, op)
     lanes, stage, sums = buffers = _buffers(caps, name)
     rows, cols = _tile(p, m, buffers)
@@ -102,16 +128,11 @@ def convolution(caps: Any, name: str, problem: ConvProblem, op: str, *, epilogue
     share = m.outputs if tiles >= caps.compute_units else ceil_div(m.outputs, ceil_div(caps.compute_units, tiles))
     sizes = [p.batch, p.groups, m.channels, m.outputs, *m.size, *m.made, p.kernel[2], *m.before, p.dilation[2]]
     options = (
-        f"-DVW={lanes}",
+        *_options(p, name, lanes),
         f"-DSTAGE={stage}",
         f"-DACC={sums}",
         f"-DWEIGHTS={_WEIGHTS}",
-        f"-DKH={p.kernel[1]}",
-        f"-DBLOCK={_BLOCK}",
-        f"-DST={_STORED[name]}",
-        f"-DCT={'double' if name == 'float64' else 'float'}",
         *(() if op == "FORWARD" else ("-DFLIP",)),
-        *_EXTRA.get(name, ()),
     )
     return [
         KernelCall(
@@ -131,3 +152,39 @@ def convolution(caps: Any, name: str, problem: ConvProblem, op: str, *, epilogue
             nbytes=(8 if name == "float64" else 4) * (p.x_elements + p.w_elements + p.y_elements),
         )
     ]
+
+
+def _options(p: ConvProblem, name: str, lanes: int) -> tuple[str, ...]:
+    types = (f"-DST={_STORED[name]}", f"-DCT={'double' if name == 'float64' else 'float'}", *_EXTRA.get(name, ()))
+    return (f"-DVW={lanes}", f"-DKH={p.kernel[1]}", f"-DBLOCK={_BLOCK}", *types)
+
+
+def _grad_weight(caps: Any, name: str, p: ConvProblem) -> list[KernelCall]:
+    """Sums of chunks of the batch, then their sum."""
+    rows, lanes, stage, grad, sums = _weight_rows(caps, name, p)
+    size = 8 if name == "float64" else 4
+    options = (*_options(p, name, lanes), f"-DSTAGE={stage}", f"-DGRAD={grad}", f"-DSUMS={sums}")
+    want = 1 if p.groups >= 8 * caps.compute_units else 4 * caps.compute_units
+    chunk = ceil_div(p.batch, min(p.batch, ceil_div(want, p.groups)))
+    splits = ceil_div(p.batch, chunk)
+    staged = splits > 1 or name in _EXTRA and name != "float64"
+    target = Scratch("parts", splits * p.w_elements * size, size) if staged else Operand("out")
+    pads = [lo for lo, _ in p.padding[1:]]
+    sizes = [p.batch, p.groups, p.group_in, p.group_out, *p.in_size[1:], *p.out_size[1:], p.kernel[2], *pads]
+    calls = [
+        KernelCall(
+            WEIGHT_SOURCE,
+            "eng_conv_rows_dw",
+            (splits, p.groups),
+            (1, 1),
+            (Operand("x"), Operand("dy"), target, *map(Int, (*sizes, p.dilation[2], rows, chunk))),
+            options,
+            flops=p.flops,
+            nbytes=size * (p.x_elements + p.w_elements + p.y_elements),
+        )
+    ]
+    if staged:
+        groups = min(caps.compute_units, ceil_div(p.w_elements, 1024))
+        args = (target, Operand("out"), Int(p.w_elements), Int(splits))
+        calls.append(KernelCall(WEIGHT_SOURCE, "eng_conv_rows_sum", (groups,), (1,), args, options))
+    return calls
