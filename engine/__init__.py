@@ -51,6 +51,7 @@ from .autograd import (
     no_grad,
     set_grad_enabled,
 )
+from .capture import compile
 from .controls import (
     are_deterministic_algorithms_enabled,
     get_deterministic_debug_mode,
@@ -150,7 +151,7 @@ _LAZY = frozenset(
     )
 )  # fmt: skip
 _LAZY_FUNCTIONS = {
-    "compile": "capture", "from_dlpack": "utils.dlpack", "summary": "model_summary", "to_dlpack": "utils.dlpack",
+    "from_dlpack": "utils.dlpack", "summary": "model_summary", "to_dlpack": "utils.dlpack",
     "vmap": "func",
 }  # fmt: skip
 _IN_PLACE = frozenset(

@@ -26,6 +26,7 @@ from .graph.node import Node, Storage
 from .graph.plan import Plan
 from .graph.provided import Capture, Stale
 from .nn import Module
+from .nn.modules._compiler import compiler
 from .replay import MOVED, Replay
 
 _TRIES = 6  # captures that may differ before a signature is given up
@@ -360,3 +361,6 @@ def compile(  # noqa: A001
     if isinstance(model, Module):
         return OptimizedModule(model, fullgraph)
     return Compiled(model, fullgraph)
+
+
+compiler.function = compile

@@ -8,8 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import engine
-from engine import autograd, ops
+from engine import autograd, linalg, ops
 from engine.tensor import Tensor
 
 __all__ = [
@@ -217,7 +216,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     with autograd.no_grad():
         flat = ops.empty((rows, columns), dtype=tensor.dtype, device=tensor.device)
         flat.normal_(0, 1, generator=generator)
-        q, r = engine.linalg.qr(flat.t() if rows < columns else flat)
+        q, r = linalg.qr(flat.t() if rows < columns else flat)
         # Makes Q uniform over the orthogonal matrices (Mezzadri 2006).
         q = q * r.diagonal().sign()
         q = q.t() if rows < columns else q

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-import engine
 from engine.tensor import Tensor
 
 from ..parameter import Buffer, Parameter
+from ._compiler import compiler
 from ._conversion import ConversionMixin
 from ._hooks import (
     HookMixin,
@@ -113,7 +113,7 @@ class Module(HookMixin, StateMixin, TreeMixin, ConversionMixin):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile this module's call in place; arguments go to ``engine.compile``."""
-        self._compiled_call_impl = engine.compile(self._call_impl, *args, **kwargs)
+        self._compiled_call_impl = compiler.function(self._call_impl, *args, **kwargs)
 
     # Registration
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Any
 
-import engine
-from engine import autograd, dtypes, ops
+from engine import autograd, dtypes, linalg, ops
 from engine.tensor import Tensor
 
 from .. import functional as F
@@ -84,7 +83,7 @@ class _Orthogonal(Module):
             q = ops.matrix_exp(a)
         else:
             identity = ops.eye(n, dtype=a.dtype, device=a.device)
-            q = engine.linalg.solve(identity - 0.5 * a, identity + 0.5 * a)
+            q = linalg.solve(identity - 0.5 * a, identity + 0.5 * a)
         return q[..., :k] if n != k else q
 
     def right_inverse(self, q: Tensor) -> Tensor:
