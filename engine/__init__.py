@@ -59,11 +59,13 @@ from .controls import (
     get_num_interop_threads,
     get_num_threads,
     is_deterministic_algorithms_warn_only_enabled,
+    is_warn_always_enabled,
     set_deterministic_debug_mode,
     set_float32_matmul_precision,
     set_flush_denormal,
     set_num_interop_threads,
     set_num_threads,
+    set_warn_always,
     use_deterministic_algorithms,
 )
 from .device import device, get_default_device, set_default_device
@@ -127,7 +129,7 @@ from .random import (
 from .runtime_info import empty_cache, launch_count, memory_stats, plan_stats, reset_peak_memory_stats, synchronize
 from .serialization import load, save
 from .settings import settings as config
-from .tensor import LEGACY_TYPES, Tensor, UntypedStorage
+from .tensor import LEGACY_TYPES, Tensor, UntypedStorage, set_default_tensor_type
 from .version import __version__
 
 float = float32
@@ -145,9 +147,9 @@ globals().update(LEGACY_TYPES)
 
 _LAZY = frozenset(
     (
-        "_C", "_dynamo", "compiler", "distributed", "distributions", "fft", "func", "functional", "hub", "jit",
-        "library", "linalg", "models", "multiprocessing", "profiler", "signal", "special", "storage", "testing",
-        "types", "viz",
+        "_C", "_dynamo", "_utils", "accelerator", "compiler", "distributed", "distributions", "fft", "func",
+        "functional", "hub", "jit", "library", "linalg", "models", "mps", "mtia", "multiprocessing", "profiler",
+        "signal", "special", "storage", "testing", "types", "viz", "xpu",
     )
 )  # fmt: skip
 _LAZY_FUNCTIONS = {
@@ -155,11 +157,12 @@ _LAZY_FUNCTIONS = {
     "vmap": "func",
 }  # fmt: skip
 _IN_PLACE = frozenset(
-    """abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil clamp clamp_max
-    clamp_min clip conj_physical cos cosh deg2rad detach erf erfc exp exp2 expm1 fill fix floor frac gcd i0
+    """abs acos acosh addmv as_strided arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil clamp clamp_max
+    clamp_min clip conj_physical cos cosh deg2rad detach dropout erf erfc exp exp2 expm1 fill fix floor frac gcd i0
     index_put lcm ldexp log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal resize_as round
     rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc xlogy zero""".split()
 )  # the methods ``name_`` that are functions, too
+_METHODS = ("detach", "get_device")  # methods that are functions, too
 
 
 def __getattr__(name: str) -> Any:
@@ -168,6 +171,6 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if name in _LAZY_FUNCTIONS:
         return getattr(import_module(f"{__name__}.{_LAZY_FUNCTIONS[name]}"), name)
-    if name[:-1] in _IN_PLACE and name[-1] == "_":
+    if name in _METHODS or (name[:-1] in _IN_PLACE and name[-1] == "_"):
         return getattr(Tensor, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

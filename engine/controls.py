@@ -27,6 +27,7 @@ class _Controls:
     warn_only: bool = False
     fill_memory: bool = True
     precision: str = "highest"
+    warn_always: bool = False
 
 
 _controls = _Controls()
@@ -118,3 +119,15 @@ def set_float32_matmul_precision(precision: str) -> None:
 def set_flush_denormal(mode: bool) -> bool:
     """Whether the device can be told to flush denormal numbers: no, results keep them."""
     return False
+
+
+def set_warn_always(b: bool, /) -> None:
+    """Note whether warnings that come once by default should come always."""
+    if not isinstance(b, bool):
+        raise TypeError(f"set_warnAlways(): argument must be bool, not {type(b).__name__}")
+    _controls.warn_always = b
+
+
+def is_warn_always_enabled() -> bool:
+    """Whether warnings should come always, as set."""
+    return _controls.warn_always

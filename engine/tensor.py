@@ -14,7 +14,7 @@ from ._tensor import (  # noqa: F401 (each adds its methods to Tensor)
     storage,
 )
 from ._tensor.content import host_copy, values_of
-from ._tensor.conversion import LEGACY_TYPES
+from ._tensor.conversion import LEGACY_TYPES, set_default_tensor_type
 from ._tensor.printing import show
 from ._tensor.storage import UntypedStorage
 from .autograd.variable import Tensor
@@ -34,4 +34,4 @@ def _attach() -> None:
 
 _attach()
 
-__all__ = ["LEGACY_TYPES", "Tensor", "UntypedStorage", "host_copy", "show", "values_of"]
+__all__ = ["LEGACY_TYPES", "Tensor", "UntypedStorage", "host_copy", "set_default_tensor_type", "show", "values_of"]

@@ -323,3 +323,17 @@ LEGACY_TYPES = {
         for n in ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "int16", "int32", "int64", "bool")
     )  # fmt: skip
 }
+
+
+def set_default_tensor_type(t: Any, /) -> None:
+    """The default dtype by the class of its tensors or that one's name ("torch.FloatTensor").
+
+    Raises TypeError for types that are not floating ones.
+    """
+    name = t if isinstance(t, str) else getattr(t, "__name__", "")
+    kind = LEGACY_TYPES.get(name.rpartition(".")[2])
+    if kind is None:
+        raise TypeError(f"invalid type object: {t if isinstance(t, str) else type(t).__name__}")
+    if not kind.dtype.is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type, but got {name}")
+    dtypes.set_default_dtype(kind.dtype)

@@ -48,6 +48,7 @@ from . import (
     statistics,
     ternary,
     triangular,
+    view_copies,
     views,
     windows,
 )

@@ -293,7 +293,7 @@ def linalg_lu(A: Tensor, *, pivot: bool = True) -> Any:
     return Lu(*lu_unpack(packed, pivots, True, bool(pivot)))
 
 
-@function(torch=False)
+@function(out=True)
 def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple:
     """(LU, pivots) or (LU, pivots, infos)."""
     out = lu_factor_ex(self, pivot=pivot)

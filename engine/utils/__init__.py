@@ -7,7 +7,7 @@ from . import _pytree, data, hooks
 
 __all__ = ["_pytree", "checkpoint", "data", "dlpack", "hooks", "model_zoo"]
 
-_LAZY = frozenset(("checkpoint", "dlpack", "model_zoo", "tensorboard"))
+_LAZY = frozenset(("checkpoint", "deterministic", "dlpack", "model_zoo", "tensorboard"))
 
 
 def __getattr__(name: str) -> Any:

@@ -15,8 +15,9 @@ from .activation import celu_, relu_, rrelu_, selu_, threshold_
 from .ctc import ctc_loss as _ctc_loss
 from .distance import cosine_similarity, pairwise_distance, pdist
 from .dropout import alpha_dropout as _alpha_dropout
+from .dropout import feature_alpha_dropout as _feature_alpha_dropout
 from .fold import channel_shuffle, pixel_shuffle, pixel_unshuffle
-from .grid import GRID_SAMPLE_INTERPOLATION_MODES, GRID_SAMPLE_PADDING_MODES, grid_sample
+from .grid import GRID_SAMPLE_INTERPOLATION_MODES, GRID_SAMPLE_PADDING_MODES, affine_grid, grid_sample
 from .linear import bilinear
 from .loss import poisson_nll_loss as _poisson_nll_loss
 from .margin_loss import cosine_embedding_loss as _cosine_embedding_loss
@@ -27,6 +28,7 @@ from .normalization import instance_norm as _instance_norm
 from .rnn import gru, gru_cell, lstm, lstm_cell, rnn_relu, rnn_relu_cell, rnn_tanh, rnn_tanh_cell
 
 __all__ = [
+    "affine_grid_generator",
     "alpha_dropout",
     "bilinear",
     "binary_cross_entropy_with_logits",
@@ -35,6 +37,9 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "ctc_loss",
+    "feature_alpha_dropout",
+    "feature_dropout",
+    "frobenius_norm",
     "grid_sampler",
     "grid_sampler_2d",
     "grid_sampler_3d",
@@ -46,6 +51,9 @@ __all__ = [
     "lstm",
     "lstm_cell",
     "margin_ranking_loss",
+    "native_channel_shuffle",
+    "norm_except_dim",
+    "nuclear_norm",
     "pairwise_distance",
     "pdist",
     "pixel_shuffle",
@@ -179,3 +187,46 @@ def grid_sampler_3d(
 ) -> Tensor:
     """:func:`grid_sampler` of 5-D input."""
     return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
+
+
+def affine_grid_generator(theta: Tensor, size: Any, align_corners: bool) -> Tensor:
+    """:func:`affine_grid`."""
+    return affine_grid(theta, size, align_corners)
+
+
+def native_channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """:func:`channel_shuffle`."""
+    return channel_shuffle(input, groups)
+
+
+def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Dropout of whole channels of (N, C, ...) when ``train``."""
+    if input.ndim < 2:
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
+    if not train or p == 0 or not input.numel():
+        return input
+    return input * ops.dropout(input.new_ones(*input.shape[:2], *(1,) * (input.ndim - 2)), p, True)
+
+
+def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Alpha dropout of whole channels when ``train``."""
+    return _feature_alpha_dropout(input, p, train)
+
+
+def frobenius_norm(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """Root of the sum of squares over ``dim`` (default all)."""
+    dim = (dim,) if isinstance(dim, int) else tuple(dim)
+    return ops.vector_norm(input, 2, dim or None, keepdim)
+
+
+def nuclear_norm(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Sum of the singular values of matrices in the dimensions ``dim`` (default the last two)."""
+    return ops.linalg_matrix_norm(input, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim)
+
+
+def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:
+    """Norm over all dimensions but ``dim`` (-1: over all), with the others kept at size 1 (over all: none kept)."""
+    if dim == -1:
+        return ops.vector_norm(v, pow)
+    kept = dim % v.ndim
+    return ops.vector_norm(v, pow, [d for d in range(v.ndim) if d != kept], True)
