@@ -157,10 +157,10 @@ _LAZY_FUNCTIONS = {
     "vmap": "func",
 }  # fmt: skip
 _IN_PLACE = frozenset(
-    """abs acos acosh addmv as_strided arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil clamp clamp_max
-    clamp_min clip conj_physical cos cosh deg2rad detach dropout erf erfc exp exp2 expm1 fill fix floor frac gcd i0
-    index_put lcm ldexp log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal resize_as round
-    rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc xlogy zero""".split()
+    """abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh as_strided asin asinh atan atanh ceil
+    clamp clamp_max clamp_min clip conj_physical cos cosh deg2rad detach dropout erf erfc exp exp2 expm1
+    fill fix floor frac gcd i0 index_put lcm ldexp log log10 log1p log2 logit nan_to_num neg negative
+    rad2deg reciprocal resize_as round rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc xlogy zero""".split()
 )  # the methods ``name_`` that are functions, too
 _METHODS = ("detach", "get_device")  # methods that are functions, too
 

@@ -61,6 +61,18 @@ for _word in ("eq", "ne", "lt", "le", "gt", "ge"):
     _operator(f"__{_word}__", getattr(arithmetic, _word), False)
 
 
+@method
+def __rtruediv__(self: Tensor, other: Any) -> Any:
+    """``other / self``; a number times the reciprocal, as in PyTorch."""
+    if isinstance(other, Tensor):
+        return arithmetic._true_div.tensors(other, self)
+    if is_number(other):
+        return arithmetic._mul.number(arithmetic.reciprocal(self), other, "s")
+    if isinstance(other, np.ndarray):
+        return arithmetic._true_div.tensors(creation.from_array(other), self)
+    return NotImplemented
+
+
 def _inplace_operator(name: str, method: str) -> None:
     def call(self: Tensor, other: Any) -> Tensor:
         if not isinstance(other, Tensor) and not is_number(other):

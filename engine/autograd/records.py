@@ -44,7 +44,7 @@ class GradFn:
         saved_out: outputs kept. freed: whether a backward pass dropped them.
         tensor_hooks: by output number, hooks of the tensor; retained: by output number, weak references to tensors that
         want their gradient kept; pre_hooks, hooks: of the function itself, before and after it runs.
-        trace: the forward call's stack in anomaly mode.
+        trace: the forward call's stack in anomaly mode. shown_edges: what ``next_functions`` shows, if not the edges.
     """
 
     edges: tuple = ()
@@ -64,6 +64,8 @@ class GradFn:
     trace: str | None = None
     unpacked: tuple | None = None
     _meta: dict | None = None
+    shown_edges: tuple | None = None
+    variable: Any = None
 
     def __init__(self, edges: tuple, outs: tuple[Spec, ...]) -> None:
         self.edges = edges
@@ -129,8 +131,14 @@ class GradFn:
     def next_functions(self) -> tuple:
         """(function, output number) of each input."""
         edges = self.edges
-        if self.op is not None and self.op.shown is not None:
-            edges = self.op.shown(edges, self.static)
+        if self.shown_edges is not None:
+            edges = self.shown_edges
+        elif self.op is not None:
+            specs = self.call.specs
+            if None in edges and len(specs) == len(edges):  # indices and masks are not shown
+                edges = [e for e, s in zip(edges, specs) if e is not None or s.floating]
+            if self.op.shown is not None:
+                edges = self.op.shown(edges, self.static)
         return tuple([e if e is not None else (None, 0) for e in edges])
 
     @property

@@ -347,6 +347,8 @@ class Builder:
             return x
         kept = [d for d in range(x.ndim) if d not in dims]
         arg = x.permute(*kept, *dims)
+        if not x.size:  # nothing to read
+            return self._of_nothing(fn, x, dims, keepdim)
         out = reduce_in_parts(fn, arg, len(kept), self.parallel, self.longest)
         if out is None:
             out = self.reduce_once(fn, arg, len(dims))
@@ -359,6 +361,20 @@ class Builder:
         """Combine the elements along the last ``count`` dimensions in one kernel."""
         shape = x.shape[: x.ndim - count]
         return self.ref(self.make("reduce", fn, ((x.val, x.view),), shape, x.dtype, count))
+
+    def _of_nothing(self, fn: str, x: Ref, dims: Sequence[int], keepdim: bool) -> Ref:
+        """The reduction of an empty array: the value that changes nothing."""
+        if fn in ("sum", "prod"):
+            value: Any = int(fn == "prod")
+        elif x.dtype.is_floating_point:
+            value = float("-inf") if fn == "max" else float("inf")
+        elif x.dtype is dtypes.bool:
+            value = fn == "min"
+        else:
+            limits = dtypes.iinfo(x.dtype)
+            value = limits.min if fn == "max" else limits.max
+        kept = tuple(1 if d in dims else n for d, n in enumerate(x.shape) if keepdim or d not in dims)
+        return self.const(value, x.dtype, kept)
 
     def sum(self, x: Ref, dims: Sequence[int], keepdim: bool = False) -> Ref:
         """Sum along ``dims``."""

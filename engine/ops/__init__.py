@@ -53,6 +53,9 @@ from . import (
     windows,
 )
 from .op import out_of, registry
+from .record_names import name_records
+
+name_records()
 
 Ops.cast = creation.cast
 Ops.clone = lambda x: creation.copy_in_order(x, None)

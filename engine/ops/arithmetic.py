@@ -200,6 +200,7 @@ def _log_of(value: complex, like: Tensor) -> complex:
 
 
 _pow = binary("pow", _pow_lower, _pow_dx, _pow_dy, dx="xy", dy="xy", saves_out=True, publish=False, holomorphic=True)
+_remainder.op.variant = lambda specs, static: f"RemainderBackward{int(not static)}"
 for _op in (_add, _mul, _true_div):
     _op.op.shown = _with_number
 _sub.op.shown = lambda edges, static: _with_number(edges, static) if static[:1] == ("s",) else edges

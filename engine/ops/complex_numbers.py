@@ -46,8 +46,8 @@ def _part_rule(number: int) -> Any:
 
 _pairs = ViewOp("view_as_real", _pairs_rule, _by_geometry)
 _from_pairs = ViewOp("view_as_complex", _from_pairs_rule, _by_geometry)
-_real_part = ViewOp("real", _part_rule(0), _by_geometry)
-_imag_part = ViewOp("imag", _part_rule(1), _by_geometry)
+_real_part = ViewOp("real", _part_rule(0), _by_geometry, "SelectBackward0")
+_imag_part = ViewOp("imag", _part_rule(1), _by_geometry, "SelectBackward0")
 
 
 @function(method=False)

@@ -30,7 +30,9 @@ _dropout = Op(
     _lower,
     lambda ctx, g: (_dropout((g,), (), ctx.scalars),),
     scalars=_scalars,
+    grad_name="MulBackward0",
 )
+_dropout.shown = lambda edges, static: [*edges, None]
 
 
 def _fused(input: Tensor, p: float) -> Tensor:

@@ -45,6 +45,11 @@ def _partial_cholesky(m: np.ndarray) -> tuple[np.ndarray, int]:
     return low, 0
 
 
+def _size(a: np.ndarray) -> np.ndarray:
+    """What LAPACK chooses pivots by: the sum of the parts' magnitudes of a complex number."""
+    return np.abs(a.real) + np.abs(a.imag) if np.iscomplexobj(a) else np.abs(a)
+
+
 def lu(a: np.ndarray, pivot: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """L and U packed in one matrix, row exchanges (from 1), and the number of the first zero pivot (0: none)."""
     out = flat_batch(a).copy()
@@ -56,7 +61,7 @@ def lu(a: np.ndarray, pivot: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with np.errstate(all="ignore"):
         for k in range(size):
             if pivot:
-                column = np.abs(out[:, k:, k])
+                column = _size(out[:, k:, k])
                 best = k + np.argmax(np.where(np.isnan(column), np.inf, column), axis=1)
                 pivots[:, k] = best + 1
                 held = out[every, best]

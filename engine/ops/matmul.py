@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..autograd.labels import shows
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
 from ..graph.library import gemm
@@ -146,6 +147,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @function(out=True)
+@shows("MvBackward0")
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """Matrix times vector."""
     x, y = input._spec, vec._spec
@@ -218,7 +220,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             f"[{prod(y.shape[:-2])}, {y.shape[-2]}]."
         )
     if y.ndim == 2:
-        return mm(input.reshape(-1, x.shape[-1]), other).reshape(*x.shape[:-1], y.shape[1])
+        return mm(input.reshape(prod(x.shape[:-1]), x.shape[-1]), other).reshape(*x.shape[:-1], y.shape[1])
     batch = broadcast_shapes(x.shape[:-2], y.shape[:-2])
     count = prod(batch)
     a = input.expand(*batch, *x.shape[-2:]).reshape(count, *x.shape[-2:])
@@ -336,7 +338,9 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
 
 
 def _combine(input: Tensor, out: Tensor, beta: Any, alpha: Any) -> Tensor:
-    if not out._spec.floating:  # numbers take the integers' dtype
+    if out._spec.dtype is dtypes.bool:
+        alpha, beta = bool(alpha), bool(beta)
+    elif not out._spec.floating:  # numbers take the integers' dtype
         alpha, beta = int(alpha), int(beta)
     if alpha != 1:
         out = out * alpha
@@ -360,7 +364,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
 @function(inplace=True, out=True)
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * input + alpha * sum over the batch of batch1 @ batch2``."""
-    return _combine(input, bmm(batch1, batch2).sum(0), beta, alpha)
+    return _combine(input, bmm(batch1, batch2).sum(0, dtype=batch1.dtype), beta, alpha)
 
 
 @function(out=True, aliases=("ger",))

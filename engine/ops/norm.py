@@ -191,7 +191,7 @@ def _check_same(name: str, x: Spec, *params: Tensor | None) -> None:
 
 # -- layer norm, RMS norm ---------------------------------------------------------------------------------------------
 _layer_norm = _norm("native_layer_norm", "NativeLayerNormBackward0")
-_rms_norm = _norm("rms_norm", "FusedRmsNormBackward0", (1,))
+_rms_norm = _norm("rms_norm", "MulBackward0", (1,))
 
 
 def _check_normalized(name: str, x: Spec, normalized: Shape, **params: Tensor | None) -> None:

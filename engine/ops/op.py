@@ -8,6 +8,7 @@ a Python function with torch's signature, from which the method, the in-place tw
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from sys import getrefcount
@@ -30,6 +31,7 @@ from ..graph.spec import Spec, spec
 from ..graph.view import row_major
 
 _new = object.__new__
+_AFTER_DIGIT = re.compile(r"(?<=\d)[a-z]")
 _MAX_CALLS = 20_000
 _DOUBLE = (dtypes.float64, dtypes.complex128)
 
@@ -37,8 +39,9 @@ Out = tuple[tuple[int, ...], dtypes.dtype]
 
 
 def camel(name: str) -> str:
-    """AddmmBackward0 style: words joined by underscores become capitals."""
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_") if part)
+    """AddmmBackward0 style: words joined by underscores, and letters after digits, become capitals."""
+    joined = "".join(part[:1].upper() + part[1:] for part in name.split("_") if part)
+    return _AFTER_DIGIT.sub(lambda m: m[0].upper(), joined)
 
 
 class _Resolutions:
@@ -115,7 +118,11 @@ class Op:
 
     def __call__(self, tensors: Sequence[Tensor], static: tuple = (), scalars: tuple = ()) -> Any:
         """Apply to tensors (same device), static arguments (hashable) and run-time numbers."""
-        specs = tuple([t._spec for t in tensors])
+        try:
+            specs = tuple([t._spec for t in tensors])
+        except AttributeError:
+            self._refuse(tensors)
+            raise
         call = self.calls.get((specs, static))
         if call is None:
             if len(specs) > 1 and any([s.device is not specs[0].device for s in specs]):
@@ -142,6 +149,12 @@ class Op:
             for t in results:
                 t._inference = True
         return results if type(out) is tuple else results[0]
+
+    def _refuse(self, tensors: Sequence[Any]) -> None:
+        """Raise TypeError for an operand that is not a tensor."""
+        for i, t in enumerate(tensors):
+            if not isinstance(t, Tensor):
+                raise TypeError(f"{self.name}(): argument {i + 1} must be Tensor, not {type(t).__name__}")
 
     def record(
         self,
@@ -660,6 +673,8 @@ def out_of(call: Callable[..., Any]) -> Callable[..., Any]:
                 f"one of "
                 f"the arguments requires grad."
             )
+        for target in outs:
+            _check_overlap(target, (*args, *kwargs.values()))
         result = call(*args, **kwargs)
         results = result if isinstance(result, tuple) else (result,)
         for target, value in zip(outs, results):
@@ -669,9 +684,41 @@ def out_of(call: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def _check_overlap(target: Any, operands: Sequence[Any]) -> None:
+    """Raise RuntimeError for an ``out=`` tensor that overlaps an operand partly (it may be that operand)."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(target).__name__}")
+    seen = target._spec
+    for x in operands:
+        if not isinstance(x, Tensor) or x._storage is not target._storage or x._spec is seen:
+            continue
+        first, second = _extent(x._spec), _extent(seen)
+        dense = x._spec.contiguous and seen.contiguous
+        if dense and first[0] < second[1] and second[0] < first[1] and x._spec.shape == seen.shape:
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+                "memory location. Please clone() the tensor before performing the operation."
+            )
+
+
+def _extent(s: Spec) -> tuple[int, int]:
+    """First and last memory position, the last one excluded."""
+    if not s.numel:
+        return s.offset, s.offset
+    return s.offset, s.offset + sum((n - 1) * st for n, st in zip(s.shape, s.stride)) + 1
+
+
 def write_out(target: Tensor, value: Tensor) -> None:
-    """Store a result in an ``out=`` tensor, resizing it if need be."""
+    """Store a result in an ``out=`` tensor, resizing it if need be.
+
+    Raises RuntimeError for a dtype that cannot be cast and for a tensor of which elements share memory.
+    """
     seen, new = target._spec, value._spec
+    if any(stride == 0 and size > 1 for stride, size in zip(seen.stride, seen.shape)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
     if not dtypes.can_cast(new.dtype, seen.dtype):
         raise RuntimeError(
             f"result type {scalar_type_name(new.dtype)} can't be cast to the desired output type "

@@ -51,6 +51,15 @@ def restore(g: Tensor, x: Spec, dims: tuple[int, ...], keepdim: bool) -> Tensor:
 
 
 # -- sum, mean, prod --------------------------------------------------------------------------------------------------
+def _by_dims(name: str) -> Any:
+    """The recorded function's name: torch's of a reduction to one number, or of one along dimensions."""
+
+    def variant(specs: tuple, static: tuple) -> str:
+        return f"{name}Backward{int(len(static[0]) != specs[0].ndim or static[1])}"
+
+    return variant
+
+
 def _sum_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
     return b.sum(x.cast(wide(dtype)), dims, keepdim).cast(dtype)
 
@@ -60,6 +69,7 @@ _sum = Op(
     lambda x, dims, keepdim, dtype: (reduced_shape(x, dims, keepdim), dtype),
     _sum_lower,
     lambda ctx, g: (restore(g, ctx.specs[0], *ctx.static[:2]).expand(ctx.specs[0].shape),),
+    variant=_by_dims("Sum"),
 )
 
 
@@ -100,6 +110,8 @@ Ops.sum_to = sum_to
 def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     """Sum to a size from which this one can be broadcast."""
     shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    if not self._spec.floating and shape != tuple(self._spec.shape):  # integers sum in int64
+        self = self.to(dtypes.int64)
     return sum_to(self, shape)
 
 
@@ -147,7 +159,7 @@ def _mean_grad(ctx: Any, g: Tensor) -> tuple:
     return ((restore(g, x, dims, keepdim) / (count or 1)).expand(x.shape),)
 
 
-_mean = Op("mean", _mean_rule, _mean_lower, _mean_grad)
+_mean = Op("mean", _mean_rule, _mean_lower, _mean_grad, variant=_by_dims("Mean"))
 
 
 @function(out=True)
@@ -186,6 +198,7 @@ _prod = Op(
     _prod_lower,
     _prod_grad,
     saves=(0,),
+    variant=_by_dims("Prod"),
 )
 
 
@@ -219,15 +232,16 @@ def _ext_grad(ctx: Any, g: Tensor) -> tuple:
     return (hit * (restore(g, ctx.specs[0], dims, keepdim) / hit.sum(dims, True)),)
 
 
-def _extreme(name: str, fn: str) -> Op:
+def _extreme(name: str, fn: str, grad_name: str | None = None) -> Op:
     def rule(x: Spec, dims: tuple, keepdim: bool) -> Any:
         check_kind(name, x.dtype, "biuf")
         return reduced_shape(x, dims, keepdim), x.dtype
 
-    return Op(name, rule, _ext_lower(fn), _ext_grad, saves=(0,), saves_out=(0,))
+    return Op(name, rule, _ext_lower(fn), _ext_grad, saves=(0,), saves_out=(0,), grad_name=grad_name)
 
 
 _amax, _amin = _extreme("amax", "max"), _extreme("amin", "min")
+_max_all, _min_all = _extreme("max", "max", "MaxBackward1"), _extreme("min", "min", "MinBackward1")
 
 
 @function(out=True)
@@ -330,8 +344,8 @@ def _binary(name: str) -> Any:
 
 from .op import registry as REGISTRY  # noqa: E402
 
-max = _minmax("max", _amax, _max_dim, _binary("maximum"), MaxResult)
-min = _minmax("min", _amin, _min_dim, _binary("minimum"), MinResult)
+max = _minmax("max", _max_all, _max_dim, _binary("maximum"), MaxResult)
+min = _minmax("min", _min_all, _min_dim, _binary("minimum"), MinResult)
 
 
 def _argext(name: str, fn: str) -> Any:
@@ -421,7 +435,8 @@ def _var_rule(x: Spec, dims: tuple, keepdim: bool, root: bool) -> Any:
     return reduced_shape(x, dims, keepdim), x.dtype
 
 
-_var = Op("var", _var_rule, _var_lower, _var_grad, saves=(0,), saves_out=(0,), scalars=(dtypes.float32,))
+_var = Op("var", _var_rule, _var_lower, _var_grad, saves=(0,), saves_out=(0,), scalars=(dtypes.float32,),
+          variant=lambda specs, static: "StdBackward0" if static[2] else "VarBackward0")  # fmt: skip
 
 
 def _spread(name: str, root: bool) -> Any:

@@ -85,6 +85,12 @@ def _addcmul_grad(ctx: Any, g: Tensor) -> tuple:
     _, a, c = ctx.inputs
     (value,) = ctx.scalars
     needs = ctx.needs
+    if g._spec.dtype.is_complex:
+        return (
+            g if needs[0] else None,
+            g * (c * value).conj() if needs[1] else None,
+            g * (a * value).conj() if needs[2] else None,
+        )
     return (
         g if needs[0] else None,
         g * (c * value if value != 1 else c) if needs[1] else None,
@@ -128,6 +134,12 @@ def _addcdiv_grad(ctx: Any, g: Tensor) -> tuple:
     _, a, c = ctx.inputs
     (value,) = ctx.scalars
     needs = ctx.needs
+    if g._spec.dtype.is_complex:
+        return (
+            g if needs[0] else None,
+            g * (value / c).conj() if needs[1] else None,
+            -g * (a * value / (c * c)).conj() if needs[2] else None,
+        )
     return (
         g if needs[0] else None,
         g * (value / c) if needs[1] else None,

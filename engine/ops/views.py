@@ -300,20 +300,22 @@ def _squeeze_rule(x: Spec, dims: tuple[int, ...]) -> Spec:
     return x.like(tuple(x.shape[d] for d in keep), tuple(x.stride[d] for d in keep), x.offset)
 
 
-_squeeze = ViewOp("squeeze", _squeeze_rule, _reshape_back)
+_squeeze, _squeeze_one, _squeeze_some = (
+    ViewOp("squeeze", _squeeze_rule, _reshape_back, f"SqueezeBackward{n}") for n in range(3)
+)
 
 
 @function()
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Drop dimensions of size 1: all, or those named that have size 1."""
-    seen = input._spec
+    seen, op = input._spec, _squeeze
     if dim is None:
         dims = range(seen.ndim)
     elif isinstance(dim, (tuple, list)):
-        dims = [wrap_dim(d, seen.ndim) for d in dim]
+        dims, op = [wrap_dim(d, seen.ndim) for d in dim], _squeeze_some
     else:
-        dims = (wrap_dim(dim, seen.ndim),)
-    return _squeeze(input, (tuple(d for d in dims if seen.ndim and seen.shape[d] == 1),))
+        dims, op = (wrap_dim(dim, seen.ndim),), _squeeze_one
+    return op(input, (tuple(d for d in dims if seen.ndim and seen.shape[d] == 1),))
 
 
 # -- broadcasting -----------------------------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from engine import dtypes, ops
+from engine.autograd.labels import shows
 from engine.tensor import Tensor
 
 __all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
 
 
+@shows("NormBackward1")
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """p-norm of x1 - x2 + eps over the last dimension; the shapes broadcast."""
     difference = x1 - x2 + eps
@@ -25,6 +27,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return (unit1 * unit2).sum(dim)
 
 
+@shows("PdistBackward0")
 def pdist(input: Tensor, p: float = 2) -> Tensor:
     """p-norm distances of all pairs i < j of rows of (N, M): shape (N (N - 1) / 2,)."""
     if input.dim() != 2:

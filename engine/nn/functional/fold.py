@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine import ops
+from engine.autograd.labels import shows
 from engine.tensor import Tensor
 
 from ._common import spatial_pair
@@ -53,6 +54,7 @@ def _arguments(kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> li
     return values
 
 
+@shows("Im2ColBackward0")
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """All windows of (N, C, H, W) as columns: (N, C * kh * kw, L), L the number of window positions; (C, H, W) too."""
     kernel, dilations, pads, strides = _arguments(kernel_size, dilation, padding, stride)
@@ -77,6 +79,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     return columns if input.dim() == 4 else columns.squeeze(0)
 
 
+@shows("Col2ImBackward0")
 def fold(
     input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
@@ -113,6 +116,7 @@ def fold(
     return image if input.dim() == 3 else image.squeeze(0)
 
 
+@shows("PixelShuffleBackward0")
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(*, C r^2, H, W) to (*, C, H r, W r) (Shi et al. 2016)."""
     r = int(upscale_factor)
@@ -132,6 +136,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     return blocks.permute(0, 1, 4, 2, 5, 3).reshape(*lead, channels // (r * r), height * r, width * r)
 
 
+@shows("PixelUnshuffleBackward0")
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(*, C, H r, W r) to (*, C r^2, H, W), the inverse of :func:`pixel_shuffle`."""
     r = int(downscale_factor)
@@ -153,6 +158,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return blocks.permute(0, 1, 3, 5, 2, 4).reshape(*lead, channels * r * r, height // r, width // r)
 
 
+@shows("ChannelShuffleBackward0")
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Interleave ``groups`` groups of channels of (N, C, *) (Zhang et al. 2018)."""
     if input.dim() < 3:

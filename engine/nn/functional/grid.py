@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from engine import dtypes, ops
+from engine.autograd.labels import shows
 from engine.tensor import Tensor
 
 from .interpolate import cubic_weights
@@ -33,6 +34,7 @@ def _base_coordinates(size: int, align_corners: bool, like: Tensor) -> Tensor:
     return points if align_corners else points * ((size - 1) / size)
 
 
+@shows("AffineGridGeneratorBackward0")
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """Sampling grids for a batch of affine maps.
 
@@ -174,6 +176,7 @@ def _check_grid(input: Tensor, grid: Tensor, mode: str, padding_mode: str) -> No
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
 
 
+@shows(lambda input, *_, **__: f"GridSampler{input.ndim - 2}DBackward0")
 def grid_sample(
     input: Tensor,
     grid: Tensor,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import dtypes, ops
+from engine.autograd.labels import shows
 from engine.tensor import Tensor
 
 from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -178,6 +179,23 @@ def _output_size(
     return out, [None] * n if recompute_scale_factor else factors
 
 
+_WORDS = {
+    "nearest": "Nearest", "nearest-exact": "NearestExact", "linear": "Linear", "bilinear": "Bilinear",
+    "bicubic": "Bicubic", "trilinear": "Trilinear",
+}  # fmt: skip
+
+
+def _record_name(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *rest: Any, **more: Any
+) -> str | None:
+    """PyTorch's name of the record."""
+    if mode not in _WORDS:
+        return None
+    smooth = "Aa" if more.get("antialias") or rest[2:] == (True,) else ""
+    return f"Upsample{_WORDS[mode]}{input.ndim - 2}D{smooth}Backward0"
+
+
+@shows(_record_name)
 def interpolate(
     input: Tensor,
     size: Any = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine import ops
+from engine.autograd.labels import shows
 from engine.tensor import Tensor
 
 from ._common import check_reduction, legacy_reduction, reduce_loss
@@ -93,6 +94,7 @@ def margin_ranking_loss(
     return reduce_loss((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
+@shows("SoftMarginLossBackward0")
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -129,6 +131,7 @@ def _as_batch(name: str, input: Tensor) -> Tensor:
     return input if input.dim() == 2 else input.reshape(1, -1)
 
 
+@shows("MultilabelMarginLossBackward0")
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -156,6 +159,7 @@ def multilabel_margin_loss(
     return reduce_loss(loss if input.dim() == 2 else loss.squeeze(0), reduction)
 
 
+@shows("MultiMarginLossBackward0")
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine import ops
+from engine.autograd.labels import shows
 from engine.tensor import Tensor
 
 __all__ = ["pad"]
 
 
+_NAMES = {"reflect": "ReflectionPad", "replicate": "ReplicationPad"}
+
+
+def _shown(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> str | None:
+    """The record's name in PyTorch for padding by neighbours."""
+    return f"{_NAMES[mode]}{len(pad) // 2}DBackward0" if mode in _NAMES else None
+
+
+@shows(_shown)
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Pad the last dimensions by ``pad`` = (left, right) of the last one, then of the one before it, and so on.
 

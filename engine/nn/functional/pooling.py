@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine import ops
+from engine.autograd.labels import shows
 from engine.tensor import Tensor
 
 from ._common import as_list
@@ -77,6 +78,12 @@ def max_pool3d_with_indices(
     return ops.max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+def _mean_name(input: Tensor, output_size: Any) -> str | None:
+    """To a single cell the pool is a mean."""
+    return "MeanBackward1" if output_size in (1, (1, 1), [1, 1]) else None
+
+
+@shows("SqueezeBackward1")
 def max_pool1d(
     input: Tensor,
     kernel_size: Any,
@@ -127,11 +134,13 @@ def _adaptive_size(input: Tensor, output_size: Any, n: int) -> list[int]:
     return [size if want is None else want for want, size in zip(sizes, input.shape[-n:], strict=True)]
 
 
+@shows("SqueezeBackward1")
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means over ``output_size`` nearly equal windows of the last dimension."""
     return ops.adaptive_avg_pool1d(input, output_size)
 
 
+@shows(_mean_name)
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means over a grid of nearly equal windows of the last two dimensions."""
     return ops.adaptive_avg_pool2d(input, _adaptive_size(input, output_size, 2))
@@ -163,6 +172,7 @@ def adaptive_max_pool3d_with_indices(
     return ops.adaptive_max_pool3d(input, _adaptive_size(input, output_size, 3))
 
 
+@shows("SqueezeBackward1")
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over nearly equal windows of the last dimension; with ``return_indices`` also their positions."""
     pooled = adaptive_max_pool1d_with_indices(input, output_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from engine import autograd, dtypes, ops
+from engine.autograd.labels import shows
 from engine.tensor import Tensor
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
@@ -108,6 +109,7 @@ def _check_bag_arguments(
         )
 
 
+@shows("EmbeddingBagBackward0")
 def embedding_bag(
     input: Tensor,
     weight: Tensor,
