@@ -20,7 +20,7 @@ _classes: dict[tuple[type, str], type] = {}
 def _named(kind: type, name: str) -> type:
     found = _classes.get((kind, name))
     if found is None:
-        found = _classes[kind, name] = type(name, (kind,), {"__module__": "torch.autograd"})
+        found = _classes[kind, name] = type(name, (kind,), {"__module__": "torch.autograd", "name": GradFn.name})
     return found
 
 
