@@ -34,7 +34,7 @@ class Instr:
 
     kind "expr": ``text`` with operand names already in place; "load": from ``access``; "take": from ``access`` at
     operand 0; "reduce": result of reduction ``text`` over operand 0; "random": function ``text`` of position, seed and
-    offset, the position being that of ``access`` if there is one.
+    offset, the position being that of ``access`` if there is one; "check": operand 0, reported if not below operand 1.
     """
 
     name: str
@@ -256,8 +256,7 @@ class NestBuilder:
             return self._emit("expr", val.dtype, text, operands, level)
         if val.fn == "check":
             self.checks = True
-            text = f"eng_check({operands[0].name}, {operands[1].name}, fault)"
-            return self._emit("expr", val.dtype, text, operands, level)
+            return self._emit("check", val.dtype, "", operands, level)
         fn = scalar.lookup(val.fn)
         like = operands[1] if val.fn == "where" else operands[0]
         kind = scalar.kind_of(like.dtype)

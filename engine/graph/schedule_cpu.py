@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from . import scalar
 from .elements import accumulator, combine, finish, identity
-from .nest import ELEMENT, ROW, Instr, Store
+from .nest import CONSTANT, ELEMENT, ROW, Instr, Store
 from .writer import Reducer, Writer
 
 SERIAL = 131072  # work (elements times instructions / 8) that one work-item does sooner than a second one wakes up
@@ -56,6 +56,7 @@ class CpuPointwise(Writer):
         if segments == 1:
             self.advance(indices, self.sizes[:-1])
         self.close()
+        self.report()
 
     def _runs(self, segment: int, segments: int) -> list[str]:
         """Open the loop over a work-item's runs, ``begin`` to ``end``; returns the indices of the other dimensions.
@@ -82,6 +83,34 @@ class CpuPointwise(Writer):
         count, each = self.number(items), self.number(per)
         self.line(f"const long first = get_group_id(0) * {each};")
         self.line(f"const long last = first + {each} < {count} ? first + {each} : {count};")
+        for instr in self._watched():
+            self.line(f"ulong {instr.name}w = 0;")
+
+    def _watched(self) -> list[Instr]:
+        """Checks in the innermost loop. A report in it would keep it from being vectorised: it only notes the worst."""
+        return [i for i in self.nest.instrs if self._is_watched(i)]
+
+    def _is_watched(self, instr: Instr) -> bool:
+        return (
+            instr.kind == "check"
+            and bool(self.nest.outer)
+            and instr.operands[1].level == CONSTANT
+            and self._varies(instr)
+        )
+
+    def declare(self, instr: Instr, outer: list[str], inner: list[str]) -> None:
+        if not self._is_watched(instr):
+            super().declare(instr, outer, inner)
+            return
+        name, (i, n) = instr.name, (self.use(o) for o in instr.operands)
+        self.line(f"{name}w = {name}w > (ulong){i} ? {name}w : (ulong){i};")
+        self.line(f"const long {name} = (ulong){i} < (ulong){n} ? {i} : 0;")
+
+    def report(self) -> None:
+        """Report the worst index of each check that was only noted in the loop."""
+        for instr in self._watched():
+            n = self.use(instr.operands[1])
+            self.line(f"if ({instr.name}w >= (ulong){n}) eng_check((long){instr.name}w, {n}, fault);")
 
     def _comes_in_tiles(self, instr: Instr) -> bool:
         """Whether it is a random number whose neighbours along the innermost loop are those of the stream."""

@@ -62,6 +62,7 @@ class CpuTurned(CpuPointwise):
         self._body(self._place(others, "(t0 + t)", "(j0 + j)"), hoisted + steady)
         for _ in range(3):
             self.close()
+        self.report()
 
     def _tile(self, tall: str, wide: str) -> list[str]:
         """Declare a tile's place and extent; returns the indices of the other dimensions."""

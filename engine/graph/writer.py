@@ -173,6 +173,8 @@ class Writer:
         if instr.kind == "take":
             a = instr.access
             return load(instr.dtype, f"b{a.buffer}", f"o{a.buffer} + {self.use(instr.operands[0])}")
+        if instr.kind == "check":
+            return f"eng_check({self.use(instr.operands[0])}, {self.use(instr.operands[1])}, fault)"
         if instr.kind == "random":
             return scalar.lookup(instr.text).template("u").format(*(self.use(o) for o in instr.operands))
         return instr.text
