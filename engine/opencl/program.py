@@ -16,9 +16,12 @@ import cl_kernels
 from engine.errors import BuildError
 from engine.settings import settings
 
+from ._invoker import share_invokers
 from ._translate import status_name
 from .platforms import Capabilities
 from .program_cache import DiskCache, digest
+
+share_invokers()
 
 _FAST_OPTIONS = ("-D_OPENCL_H_", "-DENGINE_DECLARE_BUILTINS")
 _START = "#line 1\n"  # begins the user's part of the text
