@@ -4,6 +4,13 @@
 
 #define ENG_FN static inline __attribute__((always_inline))
 
+// Brings the cache line of an address nearer; any address is allowed
+#ifdef ENGINE_PLATFORM_POCL
+#define eng_prefetch(p) __builtin_prefetch((const void*)(ulong)(p), 0, 3)
+#else
+#define eng_prefetch(p)
+#endif
+
 // -- 16-bit floats -------------------------------------------------------------------------------------------------------
 
 // By the processor's instructions; the bound, past all halves, keeps the compiler from computing in half precision, which it

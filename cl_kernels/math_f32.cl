@@ -24,24 +24,30 @@
 // n as a float plus 1.5 * 2^23: the low bits are the integer
 #define ENG_SHIFT_f32 12582912.0f
 
-// 2^n for -252 <= n <= 254 as two factors, applied one after the other: rounds once, also where results are subnormal
-#define eng_scale_f32(y, n) \
-  ((y) * as_float((((n) >> 1) + 127) << 23) * as_float(((n) - ((n) >> 1) + 127) << 23))
+// The same for 254 + n
+#define ENG_SHIFT_BIASED_f32 12583166.0f
+
+// y 2^n for -252 <= n <= 254, from 254 + n in the low 9 bits, by two factors one after the other: rounds once, also where
+// results are subnormal
+ENG_FN float eng_scale_f32(float y, int biased) {
+  const uint a = ((uint)biased << 22) & 0x7f800000u;
+  return y * as_float(a) * as_float(((uint)biased << 23) - a);
+}
+
+// y 2^n for normal results, 1/2 <= y < 2, from n in the low 9 bits
+#define eng_scale_mid_f32(y, n) as_float((uint)as_int(y) + ((uint)(n) << 23))
 
 // (e^r - 1 - r) / r^2
 #define eng_exp_poly_f32(r) \
-  (0.500000005f + (r) * (0.166666668f + (r) * (0.0416663421f + (r) * (0.00833327047f + (r) * (0.00139420462f + \
-  (r) * 0.000199156951f)))))
+  (0.50000001f + (r) * (0.166665177f + (r) * (0.0416662025f + (r) * (0.0083690245f + (r) * 0.00139507099f))))
 
 // e^x times 2^extra
 ENG_FN float eng_exp_by_f32(float x, int extra) {
   x = x > 90.0f ? 90.0f : x;
   x = x < -105.0f ? -105.0f : x;
-  const float t = x * 1.44269504f + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32;
+  const float shift = ENG_SHIFT_BIASED_f32 + (float)extra, t = x * 1.44269504f + shift, n = t - shift;
   const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-  const float p = 1.0f + (r + r * r * eng_exp_poly_f32(r));
-  const int k = as_int(t) - 0x4b400000 + extra;
-  return eng_scale_f32(p, k);
+  return eng_scale_f32(1.0f + r * (1.0f + r * eng_exp_poly_f32(r)), as_int(t));
 }
 
 ENG_FN float eng_exp_f32(float x) { return eng_exp_by_f32(x, 0); }
@@ -50,18 +56,17 @@ ENG_FN float eng_exp_f32(float x) { return eng_exp_by_f32(x, 0); }
 ENG_FN float eng_exp_mid_f32(float x) {
   const float t = x * 1.44269504f + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32;
   const float r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-  const float p = 1.0f + (r + r * r * eng_exp_poly_f32(r));
-  return p * as_float((as_int(t) - 0x4b400000 + 127) << 23);
+  const float p = 1.0f + r * (1.0f + r * eng_exp_poly_f32(r));
+  return eng_scale_mid_f32(p, as_int(t));
 }
 
 ENG_FN float eng_exp2_f32(float x) {
   x = x > 130.0f ? 130.0f : x;
   x = x < -152.0f ? -152.0f : x;
-  const float t = x + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32, r = x - n;
+  const float t = x + ENG_SHIFT_BIASED_f32, n = t - ENG_SHIFT_BIASED_f32, r = x - n;
   const float p = 1.0f + r * (0.693147181f + r * (0.240226511f + r * (0.0555041096f + r * (0.00961803692f +
                   r * (0.00133334302f + r * (0.000154671093f + r * 1.53150599e-5f))))));
-  const int k = as_int(t) - 0x4b400000;
-  return eng_scale_f32(p, k);
+  return eng_scale_f32(p, as_int(t));
 }
 
 // (e^x - 1) / 2, finite as long as e^x / 2 is
@@ -76,7 +81,19 @@ ENG_FN float eng_half_expm1_f32(float x) {
   return (h * p + (h - 0.5f)) * more;
 }
 
-// -- logarithms: x = 2^k (1 + f), eng_hw_sqrt_f32(1/2) <= 1 + f < eng_hw_sqrt_f32(2) -----------------------------------------------------------
+// With h = (e^2a - 1) / 2 it is h / (h + 1)
+ENG_FN float eng_tanh_f32(float x) {
+  const float a = eng_abs_f32(x), b = a > 10.0f ? 10.0f : a, y = b + b;
+  const float t = y * 1.44269504f + (ENG_SHIFT_f32 - 1.0f), n = t - (ENG_SHIFT_f32 - 1.0f);
+  const float r = (y - n * 0.693145752f) - n * 1.42860677e-6f;
+  const float s = as_float(((uint)as_int(t) << 23) + 0x3f800000u);
+  const float h = s * (r + r * r * eng_exp_poly_f32(r)) + (s - 0.5f), z = h / (h + 1.0f);
+  return eng_copysign_f32(a < ENG_TINY_f32 ? a : z, x);
+}
+
+ENG_FN float eng_sigmoid_f32(float x) { return 1.0f / (1.0f + eng_exp_f32(-x)); }
+
+// -- logarithms: x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2) -----------------------------------------------------------------
 
 // (log(1 + f) - f + f^2/2) / f^3
 #define eng_log_poly_f32(f) \
@@ -202,6 +219,42 @@ ENG_FN float eng_cos_f32(float x) {
   return ((n + 1) & 2) ? -y : y;
 }
 
+// Above this neither of the next two holds: they subtract multiples of pi in three parts (Cody and Waite 1980), each a
+// little too small, so that -0 stays -0.
+#define eng_wild_f32(x) ((as_int(x) & 0x7fffffff) > 0x48000000)
+
+// x - n pi: the first step is exact, as is the second wherever much cancels in it
+ENG_FN float eng_less_pi_f32(float x, float n) {
+  const float a = eng_hw_fma_f32(n, -0x1.921fb4p+1f, x), b = eng_hw_fma_f32(n, -0x1.4442dp-23f, a);
+  return eng_hw_fma_f32(n, -0x1.846988p-47f, b);
+}
+
+// sin(r) for |r| <= pi / 2
+ENG_FN float eng_sin_half_f32(float r) {
+  const float q = r * r;
+  return r * (1.0f + q * (-0.1666666f + q * (0.00833307329f + q * (-0.0001980991f + q * 2.60605927e-6f))));
+}
+
+#if defined(ENGINE_CPU) && defined(__FMA__)
+ENG_FN float eng_sin_tame_f32(float x) {
+  const float t = x * 0.318309886f + ENG_SHIFT_f32, y = eng_sin_half_f32(eng_less_pi_f32(x, t - ENG_SHIFT_f32));
+  return as_float((uint)as_int(y) ^ ((uint)as_int(t) << 31));
+}
+#else
+#define eng_sin_tame_f32(x) eng_sin_f32(x)
+#endif
+
+// sin(x + pi/2)
+#if defined(ENGINE_CPU) && defined(__FMA__)
+ENG_FN float eng_cos_tame_f32(float x) {
+  const float t = (x * 0.318309886f + 0.5f) + ENG_SHIFT_f32;
+  const float y = eng_sin_half_f32(eng_less_pi_f32(x, (t - ENG_SHIFT_f32) - 0.5f));
+  return as_float((uint)as_int(y) ^ ((uint)as_int(t) << 31));
+}
+#else
+#define eng_cos_tame_f32(x) eng_cos_f32(x)
+#endif
+
 ENG_FN float eng_tan_f32(float x) {
   int n;
   const float r = eng_quarter_f32(x, &n), q = r * r, s = eng_sin_poly_f32(r, q), c = eng_cos_poly_f32(q);
@@ -254,6 +307,18 @@ ENG_FN float eng_exp_minus_square_f32(float a, float w) {
 }
 
 // -- division ------------------------------------------------------------------------------------------------------------
+
+// By what to scale a divisor so that its reciprocal is a normal number
+#define eng_lift_f32(b) \
+  (eng_abs_f32(b) < 0x1p-100f ? 0x1p100f : eng_abs_f32(b) > 0x1p100f ? 0x1p-100f : 1.0f)
+
+// a / b, given lift and 1 / (b lift): the quotient's own remainder corrects it to the nearest float (Markstein 1990), or
+// nearly where a is below 2^-100. Where the remainder is zero or not a number (infinities) the product is right as it is.
+ENG_FN float eng_over_f32(float a, float b, float lift, float inverse) {
+  const float c = a * lift, q = c * inverse, rest = eng_hw_fma_f32(-q, b * lift, c);
+  const float y = eng_hw_fma_f32(rest, inverse, q);
+  return (((rest < 0) | (rest > 0)) & (y == y)) ? y : q;
+}
 
 // With doubles: b 2^(50 j) is taken away as often as it fits, for j from 5 to 0; every step is exact.
 #define ENG_FMOD_STEP_f32(power) \
@@ -309,12 +374,11 @@ ENG_FN float eng_pow_f32(float x, float y) {
   float l2, e1;
   const float l1 = eng_log2_pair_f32(a, &l2), p = eng_product_f32(b, l1, &e1);
   const float capped = p > 130.0f ? 130.0f : p, z = capped < -152.0f ? -152.0f : capped;
-  const float t = z + ENG_SHIFT_f32, n = t - ENG_SHIFT_f32, rest = e1 + b * l2;
+  const float t = z + ENG_SHIFT_BIASED_f32, n = t - ENG_SHIFT_BIASED_f32, rest = e1 + b * l2;
   const float r = (z - n) + (z == p ? rest : 0.0f);
   const float w = 1.0f + r * (0.693147181f + r * (0.240226511f + r * (0.0555041096f + r * (0.00961803692f +
                   r * (0.00133334302f + r * (0.000154671093f + r * 1.53150599e-5f))))));
-  const int k = as_int(t) - 0x4b400000;
-  float v = eng_scale_f32(w, k);
+  float v = eng_scale_f32(w, as_int(t));
   const float end = ((a == 0.0f) != (y < 0.0f)) ? 0.0f : INFINITY;  // 0^y and inf^y
   v = ((a == 0.0f) | (a == INFINITY)) ? end : v;
   const float half_y = 0.5f * y, floor_y = eng_hw_floor_f32(y), floor_half = eng_hw_floor_f32(half_y);

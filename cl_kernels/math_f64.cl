@@ -72,6 +72,17 @@ ENG_FN double eng_half_expm1_f64(double x) {
   return (h * p + (h - 0.5)) * more;
 }
 
+ENG_FN double eng_tanh_f64(double x) {
+  const double a = eng_abs_f64(x), b = a > 20.0 ? 20.0 : a;
+  const double h = eng_half_expm1_f64(2.0 * b), y = h / (h + 1.0);
+  return eng_copysign_f64(a < ENG_TINY_f64 ? a : y, x);
+}
+
+ENG_FN double eng_sigmoid_f64(double x) {
+  const double e = eng_exp_f64(-eng_abs_f64(x));
+  return (x < 0 ? e : 1.0) / (1.0 + e);
+}
+
 // -- logarithms: x = 2^k (1 + f), s = f / (2 + f), log(1 + f) = f - (f^2/2 - s (f^2/2 + q Q(q))), q = s^2 ------------------
 
 // (2 atanh(s) - 2 s) / s^3

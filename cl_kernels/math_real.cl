@@ -105,17 +105,6 @@ ENG_FN real eng_expm1_t(real x) {
   return eng_abs_t(x) < ENG_TINY_t ? x : y;
 }
 
-ENG_FN real eng_tanh_t(real x) {
-  const real a = eng_abs_t(x), b = a > 20.0 ? 20.0 : a;
-  const real h = eng_half_expm1_t(2.0 * b), y = h / (h + 1.0);
-  return eng_copysign_t(a < ENG_TINY_t ? a : y, x);
-}
-
-ENG_FN real eng_sigmoid_t(real x) {
-  const real e = eng_exp_t(-eng_abs_t(x));
-  return (x < 0 ? e : 1.0) / (1.0 + e);
-}
-
 ENG_FN real eng_sinh_t(real x) {
   const real a = eng_abs_t(x), h = eng_half_expm1_t(a), y = h + h / (2.0 * h + 1.0);
   const real z = a > 40.0 ? h : y;

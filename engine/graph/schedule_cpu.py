@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import scalar
+from .division import by_reciprocal
 from .elements import accumulator, combine, finish, identity
-from .nest import CONSTANT, ELEMENT, ROW, Instr, Store
-from .writer import Reducer, Writer
+from .nest import CONSTANT, ELEMENT, ROW, Access, Instr, Store
+from .writer import DEAR, WIDE, Reducer, Writer
 
 SERIAL = 131072  # work (elements times instructions / 8) that one work-item does sooner than a second one wakes up
+_RUN = 256  # elements between looks ahead
+_AHEAD = 512  # elements that are fetched ahead
+_STREAMS = 4  # operands fetched ahead, at most
+_TAME = {f"eng_{name}_f32(": f"eng_{name}_tame_f32(" for name in ("sin", "cos")}  # for |x| up to 2^17
 _PIECE = 512  # random numbers made at a time
 _LANES = 128  # columns a CPU work-item reduces side by side, at least
 _MOST_LANES = 1024  # and at most: a page
@@ -17,11 +22,14 @@ _ARRAY_BYTES = 1 << 15  # of all arrays of a strip of columns
 _ROWS = 512  # rows added before the partial sums join the totals
 _ABREAST = 4  # rows added at a time
 _SHORT = 12  # instructions up to which a body is written out for several rows
+_ROW_BYTES = 1 << 13  # of a row that is fetched ahead, at most
 _BLOCK = 2048  # elements summed before the partial sum joins the total: bounds rounding error as a tree would
 
 
 class CpuPointwise(Writer):
     """Work-items take runs of the innermost dimension; the loop over a run is vectorised by the compiler."""
+
+    tame = False  # arguments are known to be moderate: see _TAME
 
     def schedule(self) -> None:
         nest = self.nest
@@ -42,16 +50,32 @@ class CpuPointwise(Writer):
         steady = [i for i in self.needed([s.value for s in nest.stores], ELEMENT) if not self._varies(i)]
         for instr in steady:
             self.declare(instr, [*indices, "0"], [])
-        tiled = [i for i in self.needed([s.value for s in nest.stores], ELEMENT) if self._comes_in_tiles(i)]
+        every = self.needed([s.value for s in nest.stores], ELEMENT)
+        tiled = [i for i in every if self._comes_in_tiles(i)]
+        checked = [] if tiled else self._checked(every)
+        ahead = [] if tiled else self._streams(every, n)
         if tiled:
             self._draw(tiled, indices)
-        self.vectorise(n)
-        self.open(f"for (long j = {'at' if tiled else 'begin'}; j < {'stop' if tiled else 'end'}; j++)")
-        for instr in tiled:
-            self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {instr.name}t[{instr.name}s + j - at];")
-        self._body([*indices, "j"], hoisted + steady + tiled)
-        self.close()
-        if tiled:
+        elif checked or ahead:
+            self._piece(ahead, indices)
+        begin, end = ("at", "stop") if tiled or checked or ahead else ("begin", "end")
+        done = hoisted + steady + tiled
+        if checked:
+            self._check(checked, n, [*indices, "j"], done)
+        for version in ("if (wild)", "else") if checked else ("",):
+            self.tame = version == "else"
+            if version:
+                self.open(version)
+            self.vectorise(n)
+            self.open(f"for (long j = {begin}; j < {end}; j++)")
+            for instr in tiled:
+                self.line(f"const {scalar.c_type(instr.dtype)} {instr.name} = {instr.name}t[{instr.name}s + j - at];")
+            self._body([*indices, "j"], done)
+            self.close()
+            if version:
+                self.close()
+        self.tame = False
+        if begin == "at":
             self.close()
         if segments == 1:
             self.advance(indices, self.sizes[:-1])
@@ -134,6 +158,48 @@ class CpuPointwise(Writer):
             seed, offset = (self.use(o) for o in instr.operands[1:])
             self.line(f"eng_{instr.text}_tiles({name}t, {name}p - {name}s, {name}s + stop - at, {seed}, {offset});")
 
+    # -- pieces of a run: what is read soon is fetched, and functions that hold for most arguments are tried ---------
+    def _streams(self, instrs: list[Instr], n: int) -> list[Access]:
+        """What is read in order beside dear arithmetic, which keeps the processor from running ahead by itself."""
+        dear = n >= 4 * _AHEAD and any(i.cost >= WIDE for i in instrs)
+        found = [i.access for i in instrs if i.kind == "load" and i.access.outer[-1] == 1] if dear else []
+        return found if len(found) <= _STREAMS else []
+
+    def _piece(self, ahead: list[Access], indices: list[str]) -> None:
+        """Open a loop over pieces of the run."""
+        self.open(f"for (long at = begin; at < end; at += {_RUN})")
+        self.line(f"const long stop = at + {_RUN} < end ? at + {_RUN} : end;")
+        for access in ahead:
+            place = f"b{access.buffer} + o{access.buffer} + {self.address(access, [*indices, 'p'], [])} + {_AHEAD}"
+            self.line(f"for (long p = at; p < stop; p += {64 // access.dtype.itemsize}) eng_prefetch({place});")
+
+    def _checked(self, instrs: list[Instr]) -> list[Instr]:
+        """Functions with a cheap form for moderate arguments, where arguments are cheap enough to compute twice."""
+        found = [i for i in instrs if i.kind == "expr" and i.text.startswith(tuple(_TAME))]
+        return found if all(i.operands[0].cost <= DEAR and i.operands[0].level == ELEMENT for i in found) else []
+
+    def _check(self, checked: list[Instr], n: int, outer: list[str], done: list[Instr]) -> None:
+        """Declare ``wild``: whether an argument of the piece is outside the domain of the cheap forms."""
+        arguments = [i.operands[0] for i in checked]
+        known = {i.name for i in done}
+        self.line("int wild = 0;")
+        self.vectorise(n)
+        self.open("for (long j = at; j < stop; j++)")
+        for instr in self.needed(arguments, ELEMENT):
+            if instr.name not in known:
+                self.declare(instr, outer, [])
+        for instr in arguments:
+            self.line(f"wild |= eng_wild_f32({instr.name});")
+        self.close()
+
+    def text_of(self, instr: Instr, outer: list[str], inner: list[str]) -> str:
+        """The right-hand side of an instruction."""
+        text = super().text_of(instr, outer, inner)
+        if self.tame and instr.kind == "expr":
+            for name, cheap in _TAME.items():
+                text = text.replace(name, cheap, 1) if text.startswith(name) else text
+        return text
+
     def _varies(self, instr: Instr) -> bool:
         """Whether a value changes along the innermost loop."""
         known = self.varying.get(instr.name)
@@ -158,6 +224,7 @@ class CpuRows(Reducer):
 
     def schedule(self) -> None:
         nest = self.nest
+        by_reciprocal(nest)
         rows = nest.rows
         groups = 1 if rows * nest.row_length * max(1, len(nest.instrs) // 8) < SERIAL else self.units * 4
         per = max(1, -(-rows // groups))
@@ -172,6 +239,8 @@ class CpuRows(Reducer):
         self.close()
 
     def loop(self, k: int, reduces: list[Instr], stores: list[Store], outer: list[str]) -> None:
+        if k == 1:
+            self._fetch_next_row(outer)
         for r in reduces:
             self.line(f"{accumulator(r)} {r.name}a = {identity(r)};")
         inner = [f"r{d}" for d in range(len(self.lengths))]
@@ -207,6 +276,20 @@ class CpuRows(Reducer):
             self.close()
         for r in reduces:
             self.line(f"const {scalar.c_type(r.dtype)} {r.name} = {finish(r, f'{r.name}a')};")
+
+    def _fetch_next_row(self, outer: list[str]) -> None:
+        """While later loops work on what is in the cache already, memory can bring the next row."""
+        nest = self.nest
+        if len(nest.inner) != 1 or not nest.outer or nest.row_length * 4 > _ROW_BYTES:
+            return
+        places = {}
+        for instr in nest.instrs:
+            access = instr.access
+            if instr.kind == "load" and access.inner == (1,) and access.outer[-1] and instr.phase == 0:
+                next_row = f"{self.address(access, outer, ['p'])} + {self.number(access.outer[-1])}"
+                places[f"b{access.buffer} + o{access.buffer} + {next_row}"] = 64 // access.dtype.itemsize
+        for place, step in places.items():
+            self.line(f"for (long p = 0; p < {self.lengths[0]}; p += {step}) eng_prefetch({place});")
 
 
 class CpuColumns(Reducer):

@@ -12,6 +12,7 @@ from .ir import Val
 from .nest import CONSTANT, ELEMENT, ROW, Access, Instr, Nest, Store
 
 _LONG = 128  # turns from which a loop may be told how wide to go
+WIDE = 8  # from this cost of a value on the widest vectors pay
 DEAR = 9  # a value above this cost is kept from one loop over the row to the next, not computed again
 
 
@@ -109,7 +110,7 @@ class Writer:
         """Before a loop of about ``length`` turns. Compilers shy away from 512-bit vectors; dear arithmetic wants
         them.
         """
-        dear = self.width == 16 and length >= _LONG and any(i.cost > DEAR for i in self.nest.instrs)
+        dear = self.width == 16 and length >= _LONG and any(i.cost >= WIDE for i in self.nest.instrs)
         wide = any(i.dtype.itemsize == 8 and i.dtype.is_floating_point for i in self.nest.instrs)
         size = f" vectorize_width({8 if wide else 16})" if dear else ""
         self.line(f"#pragma clang loop vectorize(assume_safety){size}")

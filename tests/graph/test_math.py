@@ -223,3 +223,33 @@ def test_programs_hold_only_what_they_use():
     both = mathlib.needed("eng_key_max_##t(x)")
     assert "eng_key_max_f32" in both and "#ifdef ENGINE_FP64" in both
     assert text.index("eng_exp_poly_f32(r)") < text.index("eng_exp_f32(float x)")
+
+
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_long_runs_with_and_without_huge_arguments(name):
+    x = np.random.default_rng(0).uniform(-1.3e5, 1.3e5, 6000).astype(np.float32)
+    x[1000:1400] = np.float32(np.pi) / 2 * np.arange(-200, 200)  # near zeros of either
+    x[2000:2008] = [0.0, -0.0, 1e-40, -1e-40, 1e-20, 131072, -131072, 131073]
+    x[4096:4102] = [3e38, -1e20, np.inf, -np.inf, np.nan, 1e6]  # these pieces need the whole reduction
+    got = getattr(engine, name)(engine.tensor(x)).numpy()
+    with np.errstate(invalid="ignore"):
+        want = getattr(np, name)(x.astype(np.longdouble))
+    assert _ulps(got, want).max() <= 2.5
+    assert (np.isnan(got) == np.isnan(want)).all()
+    assert (np.signbit(got[2000:2002]) == np.signbit(want[2000:2002])).all()
+
+
+def test_division_by_a_value_of_the_row_is_exact():
+    rng = np.random.default_rng(0)
+    special = [0.0, -0.0, 1.0, -3.0, 1e-30, 1e38, -3.4e38, np.inf, -np.inf, np.nan]
+    values = np.array(special + list(rng.standard_normal(200) * 10.0 ** rng.uniform(-29, 37, 200)), np.float32)
+    divisors = np.concatenate([values[2:], np.float32([0.0, 1e-45, 1e-40, 2e-38, 2.0**126])])
+    table = np.broadcast_to(values, (len(divisors), len(values)))
+    marks = np.zeros_like(table)
+    marks[:, 7] = divisors
+    got = (engine.tensor(table.copy()) / engine.tensor(marks).sum(1, keepdim=True)).numpy()
+    with np.errstate(all="ignore"):
+        want = table / divisors[:, None]
+    normal = (np.abs(want) >= 2.0**-126) | (want == 0) | ~np.isfinite(want)
+    np.testing.assert_array_equal(got[normal], want[normal])
+    np.testing.assert_allclose(got, want, rtol=0, atol=3e-45)
