@@ -435,7 +435,7 @@ class _Fuser:
         for val, view in reads:
             own = group.maps.get(val)
             if own is not None:
-                if own != view:
+                if not same_places(own, view):
                     return False
                 continue
             home = self.home.get(val)

@@ -17,9 +17,8 @@ from ..graph.spec import Spec
 from .op import Op, function, scalar_type_name
 from .pointwise import broadcast_shapes, wide
 
-_TINY = (
-    1 << 15
-)  # multiply-adds below which a product (like any of one row) is a reduction that fuses with its neighbours
+_TINY = 1 << 15  # multiply-adds below which a product is a reduction that fuses with its neighbours
+_TINY_ROW = 1 << 12  # the same for one of many products of a single row
 
 
 def product_lower(b: Any, x: Any, y: Any) -> Any:
@@ -31,7 +30,7 @@ def product_lower(b: Any, x: Any, y: Any) -> Any:
     dtype = x.dtype
     if k == 0 or batch * m * n == 0:
         return b.const(0, dtype, (batch, m, n)).contiguous()
-    if batch * m * n * k <= _TINY or (m == 1 and dtype.is_floating_point):
+    if batch * m * n * k <= _TINY or (m == 1 and n * k <= _TINY_ROW and dtype.is_floating_point):
         acc = wide(dtype)
         terms = x.cast(acc).unsqueeze(3) * y.cast(acc).unsqueeze(1)
         return b.sum(terms, [2]).cast(dtype)

@@ -179,6 +179,19 @@ def test_views_are_read_where_they_lie_and_results_follow_the_query():
 
 
 @needs_kernels
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_heads_of_a_module_are_read_without_copies(batch_first):
+    layer = engine.nn.MultiheadAttention(32, 4, batch_first=batch_first).eval()
+    x = engine.randn(3, 40, 32)
+    x.sum().item()
+    with engine.no_grad():
+        count, (out, weights) = kernels(lambda: layer(x, x, x, need_weights=False))
+        explicit = layer(x, x, x)[0]
+    assert count <= 5 and weights is None and out.is_contiguous()
+    np.testing.assert_allclose(out.numpy(), explicit.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@needs_kernels
 def test_one_kernel_forward_and_one_backward_without_the_scores():
     leaves = [engine.randn(2, 4, 512, 16, requires_grad=True) for _ in range(3)]
     g = engine.randn(2, 4, 512, 16)

@@ -78,20 +78,28 @@ def _check_shapes(
     return batched
 
 
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """linear of (L, N, E); what lies in memory as (N, L, E) is read as it lies, and so does the result."""
+    turned = x.transpose(0, 1)
+    if turned.is_contiguous() and not x.is_contiguous():
+        return linear(turned, weight, bias).transpose(0, 1)
+    return linear(x, weight, bias)
+
+
 def _project_packed(
     q: Tensor, k: Tensor, v: Tensor, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Input projections by the stacked (3 E, E) weight; equal inputs share one matmul."""
     embed = q.size(-1)
     if q is k and k is v:
-        return tuple(linear(q, weight, bias).chunk(3, -1))
+        return tuple(_linear(q, weight, bias).chunk(3, -1))
     if k is v:
         w_q, w_kv = weight.split([embed, 2 * embed])
         b_q, b_kv = (None, None) if bias is None else bias.split([embed, 2 * embed])
-        return (linear(q, w_q, b_q), *linear(k, w_kv, b_kv).chunk(2, -1))
+        return (_linear(q, w_q, b_q), *_linear(k, w_kv, b_kv).chunk(2, -1))
     w_q, w_k, w_v = weight.chunk(3)
     b_q, b_k, b_v = (None, None, None) if bias is None else bias.chunk(3)
-    return linear(q, w_q, b_q), linear(k, w_k, b_k), linear(v, w_v, b_v)
+    return _linear(q, w_q, b_q), _linear(k, w_k, b_k), _linear(v, w_v, b_v)
 
 
 def _project_separately(
@@ -108,7 +116,7 @@ def _project_separately(
         if tuple(weight.shape) != (embed, width):
             raise AssertionError(f"expecting {name} weights shape of {(embed, width)}, but got {tuple(weight.shape)}")
     biases = (None, None, None) if bias is None else bias.chunk(3)
-    return tuple(linear(x, w, b) for x, w, b in zip((q, k, v), weights, biases, strict=True))
+    return tuple(_linear(x, w, b) for x, w, b in zip((q, k, v), weights, biases, strict=True))
 
 
 def _check_mask_shape(attn_mask: Tensor, target: int, source: int, batch_heads: int) -> Tensor:
@@ -128,29 +136,28 @@ def _widen(mask: Tensor | None) -> Tensor | None:
     return None if mask is None else ops.constant_pad_nd(mask, (0, 1), 0.0)
 
 
-def _heads(x: Tensor, batch_heads: int, head_dim: int) -> Tensor:
-    """(L, N, E) to (N * heads, L, head_dim)."""
-    return x.reshape(x.size(0), batch_heads, head_dim).transpose(0, 1)
+def _heads(x: Tensor, num_heads: int, head_dim: int) -> Tensor:
+    """(L, N, E) to (N, heads, L, head_dim), without a copy."""
+    return x.reshape(x.size(0), x.size(1), num_heads, head_dim).permute(1, 2, 0, 3)
 
 
-def _static(x: Tensor, name: str, batch_heads: int, head_dim: int) -> Tensor:
-    if x.size(0) != batch_heads:
-        raise AssertionError(f"expecting {name}.size(0) of {batch_heads}, but got {x.size(0)}")
+def _static(x: Tensor, name: str, batch: int, num_heads: int, head_dim: int) -> Tensor:
+    if x.size(0) != batch * num_heads:
+        raise AssertionError(f"expecting {name}.size(0) of {batch * num_heads}, but got {x.size(0)}")
     if x.size(2) != head_dim:
         raise AssertionError(f"expecting {name}.size(2) of {head_dim}, but got {x.size(2)}")
-    return x
+    return x.reshape(batch, num_heads, *x.shape[1:])
 
 
 def _attend_with_weights(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float
 ) -> tuple[Tensor, Tensor]:
-    """Explicit attention on (N * heads, L, head_dim); also returns the weights after dropout."""
-    q = q * math.sqrt(1.0 / q.size(-1))
-    scores = q.bmm(k.transpose(-2, -1)) if mask is None else ops.baddbmm(mask, q, k.transpose(-2, -1))
-    weights = ops.softmax(scores, -1)
+    """Explicit attention on (N, heads, L, head_dim); also returns the weights after dropout."""
+    scores = (q * math.sqrt(1.0 / q.size(-1))).matmul(k.transpose(-2, -1))
+    weights = ops.softmax(scores if mask is None else scores + mask, -1)
     if dropout_p > 0.0:
         weights = dropout(weights, p=dropout_p)
-    return weights.bmm(v), weights
+    return weights.matmul(v), weights
 
 
 def multi_head_attention_forward(
@@ -203,27 +210,36 @@ def multi_head_attention_forward(
     if extra is not None:
         k, v = ops.cat([k, extra[0]]), ops.cat([v, extra[1]])
         attn_mask, key_padding_mask = _widen(attn_mask), _widen(key_padding_mask)
-    q = _heads(q, rows, head_dim)
-    k = _heads(k, rows, head_dim) if static_k is None else _static(static_k, "static_k", rows, head_dim)
-    v = _heads(v, rows, head_dim) if static_v is None else _static(static_v, "static_v", rows, head_dim)
+    q = _heads(q, num_heads, head_dim)
+    k, v = (
+        _heads(x, num_heads, head_dim) if given is None else _static(given, name, batch, num_heads, head_dim)
+        for x, given, name in ((k, static_k, "static_k"), (v, static_v, "static_v"))
+    )
     if add_zero_attn:
-        nothing = ops.zeros((rows, 1, head_dim), dtype=k.dtype, device=k.device)
-        k, v = ops.cat([k, nothing], 1), ops.cat([v, nothing], 1)
+        nothing = ops.zeros((batch, num_heads, 1, head_dim), dtype=k.dtype, device=k.device)
+        k, v = ops.cat([k, nothing], 2), ops.cat([v, nothing], 2)
         attn_mask, key_padding_mask = _widen(attn_mask), _widen(key_padding_mask)
-    attn_mask = _merge_padding(attn_mask, key_padding_mask, batch, num_heads, k.size(1))
+    attn_mask = _merge_padding(attn_mask, key_padding_mask, batch, num_heads, k.size(2))
     dropout_p = dropout_p if training else 0.0
 
     weights = None
     if need_weights:
         context, weights = _attend_with_weights(q, k, v, attn_mask, dropout_p)
-        weights = weights.reshape(batch, num_heads, target, k.size(1))
         weights = weights.mean(1) if average_attn_weights else weights
     else:
-        context = _attend_fused(q, k, v, attn_mask, dropout_p, is_causal, batch)
-    output = linear(context.transpose(0, 1).reshape(target, batch, embed), out_proj_weight, out_proj_bias)
+        context = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
+    output = _linear(_joined(context, target, batch, embed), out_proj_weight, out_proj_bias)
     if batched:
         return output, weights
     return output.squeeze(1), None if weights is None else weights.squeeze(0)
+
+
+def _joined(context: Tensor, target: int, batch: int, embed: int) -> Tensor:
+    """(N, heads, L, head_dim) to (L, N, E), in the order in which it lies in memory if that is one of the two."""
+    first = context.permute(2, 0, 1, 3)
+    if first.is_contiguous():
+        return first.reshape(target, batch, embed)
+    return context.transpose(1, 2).reshape(batch, target, embed).transpose(0, 1)
 
 
 def _with_batch(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -276,17 +292,6 @@ def _extra_keys(
     return bias_k.expand(1, batch, embed), bias_v.expand(1, batch, embed)
 
 
-def _attend_fused(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, is_causal: bool, batch: int
-) -> Tensor:
-    """scaled_dot_product_attention on (N * heads, L, head_dim)."""
-    rows, target, head_dim = q.shape
-    if mask is not None:
-        mask = mask.unsqueeze(0) if mask.size(0) == 1 else mask.reshape(batch, rows // batch, -1, k.size(1))
-    q, k, v = (x.reshape(batch, rows // batch, -1, head_dim) for x in (q, k, v))
-    return scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal).reshape(rows, target, head_dim)
-
-
 def _prepare_masks(
     query: Tensor,
     attn_mask: Tensor | None,
@@ -308,13 +313,17 @@ def _prepare_masks(
 def _merge_padding(
     attn_mask: Tensor | None, key_padding_mask: Tensor | None, batch: int, num_heads: int, source: int
 ) -> Tensor | None:
-    """Add the (N, S) padding mask to the attention mask: (N * heads, 1 or L, S)."""
+    """The mask as (1 or N, 1 or heads, L, S), with the (N, S) padding mask added."""
+    if attn_mask is not None:
+        if attn_mask.size(0) == 1:
+            attn_mask = attn_mask.unsqueeze(0)
+        else:
+            attn_mask = attn_mask.reshape(batch, num_heads, *attn_mask.shape[1:])
     if key_padding_mask is None:
         return attn_mask
     if tuple(key_padding_mask.shape) != (batch, source):
         raise AssertionError(
             f"expecting key_padding_mask shape of {(batch, source)}, but got {tuple(key_padding_mask.shape)}"
         )
-    rows = key_padding_mask.reshape(batch, 1, 1, source).expand(-1, num_heads, -1, -1)
-    rows = rows.reshape(batch * num_heads, 1, source)
+    rows = key_padding_mask.reshape(batch, 1, 1, source)
     return rows if attn_mask is None else attn_mask + rows
