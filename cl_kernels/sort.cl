@@ -129,30 +129,52 @@ KATTR __kernel void eng_sort_radix(__global T* values, long values_o, __global l
   }
 }
 
-// One long row by several work-items: count digits of a part, add up, move the part's elements; once a digit.
-KATTR __kernel void eng_radix_load(__global Pair* pairs, long pairs_o, __global const T* in, long in_o, long n,
-                                   long parts, long part) {
+// One long row by several work-items: count digits of a part, add up, move the part's elements; once a digit. ``vary``
+// has, a part, the bits in which its keys differ from the row's first one: digits that do not vary are passed over.
+KATTR __kernel void eng_radix_load(__global Pair* pairs, long pairs_o, __global K* vary, long vary_o,
+                                   __global const T* in, long in_o, long n, long parts, long part) {
   const long g = get_group_id(0), row = g / parts, first = (g - row * parts) * part;
   const long last = first + part < n ? first + part : n;
   __global Pair* to = pairs + pairs_o + row * n;
+  const C one = LOAD(in[in_o + row * n]);
+  const K head = ORDER(one);
+  K differ = 0;
   for (long i = first; i < last; i++) {
     const C v = LOAD(in[in_o + row * n + i]);
-    to[i].k = ORDER(v);
+    const K key = ORDER(v);
+    differ |= key ^ head;
+    to[i].k = key;
     to[i].i = (uint)i;
   }
+  vary[vary_o + g] = differ;
 }
-KATTR __kernel void eng_radix_count(__global uint* counts, long counts_o, __global const Pair* pairs, long pairs_o,
-                                    long n, long parts, long part, long pass) {
+// Whether digit ``pass`` varies in a row; ``*odd``: whether an odd number of digits below it does.
+ENG_FN int eng_radix_varies(__global const K* vary, long parts, long pass, int* odd) {
+  K differ = 0;
+  for (long p = 0; p < parts; p++) differ |= vary[p];
+  *odd = 0;
+  for (long p = 0; p < pass; p++) *odd ^= DIGIT_OF(differ, p) != 0;
+  return pass < PASSES && DIGIT_OF(differ, pass) != 0;
+}
+KATTR __kernel void eng_radix_count(__global uint* counts, long counts_o, __global const Pair* a, long a_o,
+                                    __global const Pair* b, long b_o, __global const K* vary, long vary_o, long n,
+                                    long parts, long part, long pass) {
   const long g = get_group_id(0), row = g / parts, first = (g - row * parts) * part;
   const long last = first + part < n ? first + part : n;
-  __global const Pair* from = pairs + pairs_o + row * n;
+  int odd;
+  if (!eng_radix_varies(vary + vary_o + row * parts, parts, pass, &odd)) return;
+  __global const Pair* from = (odd ? b + b_o : a + a_o) + row * n;
   uint mine[BUCKETS];
   for (int d = 0; d < BUCKETS; d++) mine[d] = 0;
   for (long i = first; i < last; i++) mine[DIGIT_OF(from[i].k, pass)]++;
   for (int d = 0; d < BUCKETS; d++) counts[counts_o + g * BUCKETS + d] = mine[d];
 }
-KATTR __kernel void eng_radix_offsets(__global uint* counts, long counts_o, long parts) {
-  __global uint* at = counts + counts_o + (long)get_group_id(0) * parts * BUCKETS;
+KATTR __kernel void eng_radix_offsets(__global uint* counts, long counts_o, __global const K* vary, long vary_o,
+                                      long parts, long pass) {
+  const long row = get_group_id(0);
+  int odd;
+  if (!eng_radix_varies(vary + vary_o + row * parts, parts, pass, &odd)) return;
+  __global uint* at = counts + counts_o + row * parts * BUCKETS;
   uint total = 0;
   for (int d = 0; d < BUCKETS; d++) {
     for (long p = 0; p < parts; p++) {
@@ -162,12 +184,15 @@ KATTR __kernel void eng_radix_offsets(__global uint* counts, long counts_o, long
     }
   }
 }
-KATTR __kernel void eng_radix_move(__global Pair* out, long out_o, __global const uint* counts, long counts_o,
-                                   __global const Pair* pairs, long pairs_o, long n, long parts, long part, long pass) {
+KATTR __kernel void eng_radix_move(__global const uint* counts, long counts_o, __global Pair* a, long a_o,
+                                   __global Pair* b, long b_o, __global const K* vary, long vary_o, long n, long parts,
+                                   long part, long pass) {
   const long g = get_group_id(0), row = g / parts, first = (g - row * parts) * part;
   const long last = first + part < n ? first + part : n;
-  __global const Pair* from = pairs + pairs_o + row * n;
-  __global Pair* to = out + out_o + row * n;
+  int odd;
+  if (!eng_radix_varies(vary + vary_o + row * parts, parts, pass, &odd)) return;
+  __global const Pair* from = (odd ? b + b_o : a + a_o) + row * n;
+  __global Pair* to = (odd ? a + a_o : b + b_o) + row * n;
   uint at[BUCKETS];
   for (int d = 0; d < BUCKETS; d++) at[d] = counts[counts_o + g * BUCKETS + d];
   for (long i = first; i < last; i++) {
@@ -176,11 +201,14 @@ KATTR __kernel void eng_radix_move(__global Pair* out, long out_o, __global cons
   }
 }
 KATTR __kernel void eng_radix_store(__global T* values, long values_o, __global long* index, long index_o,
-                                    __global const T* in, long in_o, __global const Pair* pairs, long pairs_o, long n,
+                                    __global const T* in, long in_o, __global const Pair* a, long a_o,
+                                    __global const Pair* b, long b_o, __global const K* vary, long vary_o, long n,
                                     long parts, long part) {
   const long g = get_group_id(0), row = g / parts, first = (g - row * parts) * part;
   const long last = first + part < n ? first + part : n;
-  __global const Pair* from = pairs + pairs_o + row * n;
+  int odd;
+  eng_radix_varies(vary + vary_o + row * parts, parts, PASSES, &odd);
+  __global const Pair* from = (odd ? b + b_o : a + a_o) + row * n;
   for (long i = first; i < last; i++) {
     const uint k = from[i].i;
     index[index_o + row * n + i] = k;
@@ -252,6 +280,32 @@ ENG_FN void eng_keep(__global Pair* c, long count, __global Pair* spare, long k)
   for (long i = 0; i < k; i++) c[i] = spare[i];
 }
 
+// The k-th (up to 16th) least of the least keys of LANES interleaved parts of a row.
+#define LANES 32
+ENG_FN K eng_topk_bound(__global const T* x, long n, long k) {
+  K least[LANES], first[16];
+  for (int w = 0; w < LANES; w++) {
+    const C v = LOAD(x[w]);
+    least[w] = ORDER(v);
+  }
+  for (long i = LANES; i + LANES <= n; i += LANES) {
+#pragma clang loop vectorize(assume_safety)
+    for (int w = 0; w < LANES; w++) {
+      const C v = LOAD(x[i + w]);
+      const K key = ORDER(v);
+      least[w] = key < least[w] ? key : least[w];
+    }
+  }
+  for (int w = 0; w < LANES; w++) {
+    int j = w < k ? w : (int)k;
+    for (; j > 0 && least[w] < first[j - 1]; j--) {
+      if (j < k) first[j] = first[j - 1];
+    }
+    if (j < k) first[j] = least[w];
+  }
+  return first[k - 1];
+}
+
 // The first k of each row in order (k < n): values and positions (rows, k). Elements below the k-th so far go to a
 // buffer, which is reduced to k when it is full; for small k it is a sorted list instead.
 KATTR __kernel void eng_topk(__global T* values, long values_o, __global long* index, long index_o,
@@ -263,13 +317,31 @@ KATTR __kernel void eng_topk(__global T* values, long values_o, __global long* i
   const int list = k <= 16;
   for (long row = first; row < last; row++) {
     __global const T* x = in + in_o + row * n;
-    long count = 0;
+    long count = 0, skipped = 0;
     K bar = MASK;
     int full = 0;
+    // A bound for long rows: of the least keys of LANES interleaved parts, the k-th (k different elements are as low).
+    K limit = MASK;
+    const int bounded = list && n >= 8 * LANES;
+    if (bounded) limit = eng_topk_bound(x, n, k);
     for (long i = 0; i < n; i++) {
+      if (bounded && i == skipped) {  // sixteen elements at a time that are not wanted
+        int wanted = 0;
+        while (skipped + 16 <= n && !wanted) {
+#pragma clang loop vectorize(assume_safety)
+          for (int w = 0; w < 16; w++) {
+            const C v = LOAD(x[skipped + w]);
+            wanted |= ORDER(v) <= limit;
+          }
+          skipped += 16;
+        }
+        i = wanted ? skipped - 16 : skipped;
+        if (!wanted && skipped + 16 > n) skipped = n;
+        if (i >= n) break;
+      }
       const C v = LOAD(x[i]);
       const K key = ORDER(v);
-      if (full && key >= bar) continue;
+      if (key > limit || (full && key >= bar)) continue;
       Pair p;
       p.k = key;
       p.i = (uint)i;
@@ -279,6 +351,7 @@ KATTR __kernel void eng_topk(__global T* values, long values_o, __global long* i
         c[j] = p;
         full = count == k;
         bar = c[count - 1].k;
+        limit = full ? bar : limit;
       } else {
         c[count++] = p;
         if (count == capacity) {

@@ -89,18 +89,18 @@ def _shared_radix(dtype: dtypes.dtype, rows: int, n: int, descending: bool, part
     sizes = (Int(n), Int(parts), Int(part))
     a, c = (Scratch(name, rows * n * pair, pair) for name in ("a", "b"))
     counts = Scratch("counts", rows * parts * 256 * 4, 4)
+    vary = Scratch("vary", rows * parts * pair // 2, pair // 2)
 
     def call(kernel: str, groups: int, *args: Any) -> KernelCall:
         return KernelCall("sort.cl", kernel, (groups,), (1,), args, options)
 
-    out = [call("eng_radix_load", rows * parts, a, Operand("in"), *sizes)]
+    out = [call("eng_radix_load", rows * parts, a, vary, Operand("in"), *sizes)]
     for p in range(passes):
-        out.append(call("eng_radix_count", rows * parts, counts, a, *sizes, Int(p)))
-        out.append(call("eng_radix_offsets", rows, counts, Int(parts)))
-        out.append(call("eng_radix_move", rows * parts, c, counts, a, *sizes, Int(p)))
-        a, c = c, a
+        out.append(call("eng_radix_count", rows * parts, counts, a, c, vary, *sizes, Int(p)))
+        out.append(call("eng_radix_offsets", rows, counts, vary, Int(parts), Int(p)))
+        out.append(call("eng_radix_move", rows * parts, counts, a, c, vary, *sizes, Int(p)))
     ends = (Operand("values"), Operand("index"), Operand("in"))
-    out.append(call("eng_radix_store", rows * parts, *ends, a, *sizes))
+    out.append(call("eng_radix_store", rows * parts, *ends, a, c, vary, *sizes))
     return out
 
 
@@ -436,6 +436,33 @@ def _results(out: Tensor, inverse: Any, counts: Any, want_inverse: bool, want_co
     return found[0] if len(found) == 1 else tuple(found)
 
 
+def _distinct(values: np.ndarray, want_inverse: bool) -> tuple:
+    """Distinct elements in order, indices into them (if wanted) and counts; every NaN is distinct.
+
+    Integers of a small range are counted, others sorted.
+    """
+    flat = values.reshape(-1)
+    if flat.size and values.dtype.kind in "biu":
+        low, high = int(flat.min()), int(flat.max())
+        if high - low < max(4 * flat.size, 1 << 12) and high < 1 << 62:
+            place = flat.astype(np.int64) - low if low or flat.dtype != np.int64 else flat
+            counts = np.bincount(place)
+            found = np.flatnonzero(counts)
+            inverse = (np.cumsum(counts != 0) - 1)[place].reshape(values.shape) if want_inverse else None
+            return (found + low).astype(values.dtype), inverse, counts[found]
+    order = np.argsort(flat) if want_inverse else None
+    ranked = np.sort(flat) if order is None else flat[order]
+    fresh = np.ones(flat.size, bool)
+    fresh[1:] = ranked[1:] != ranked[:-1]
+    starts = np.flatnonzero(fresh)
+    inverse = None
+    if order is not None:
+        inverse = np.empty(flat.size, np.int64)
+        inverse[order] = np.cumsum(fresh) - 1
+        inverse = inverse.reshape(values.shape)
+    return ranked[starts], inverse, np.diff(np.append(starts, flat.size))
+
+
 @function()
 def unique(
     input: Tensor,
@@ -447,8 +474,7 @@ def unique(
     """The distinct elements (or slices along ``dim``) in order, with indices into them and counts on demand."""
     seen, values = input._spec, _host(input)
     if dim is None:
-        out, inverse, counts = np.unique(values, return_inverse=True, return_counts=True, equal_nan=False)
-        inverse = inverse.reshape(values.shape)
+        out, inverse, counts = _distinct(values, return_inverse)
     else:
         d = wrap_dim(dim, seen.ndim)
         out, inverse, counts = np.unique(values, return_inverse=True, return_counts=True, axis=d, equal_nan=False)

@@ -54,3 +54,20 @@ def test_membership() -> None:
     assert many.nonzero().reshape(-1).tolist() == list(range(0, 40, 3))
     assert engine.isin(x, engine.arange(0, 80, 3), invert=True).sum().item() == 26
     assert [t.tolist() for t in engine.unravel_index(engine.tensor([5, 7]), (2, 4))] == [[1, 1], [1, 3]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int16"])
+@pytest.mark.parametrize("n", [0, 1, 2, 63, 64, 1000])
+def test_searches_side_by_side(dtype: str, n: int) -> None:
+    random = np.random.default_rng(n)
+    seq = np.sort(random.integers(-200, 200, (3, n)).astype(dtype), -1)
+    values = random.integers(-210, 210, (3, 77)).astype(dtype)
+    if dtype.startswith("float") and n > 2:
+        seq[:, -1] = np.nan
+        values[:, 5] = np.nan
+        values[:, 6] = np.inf
+    for side in ("left", "right"):
+        got = engine.searchsorted(engine.tensor(seq), engine.tensor(values), side=side).numpy()
+        assert np.array_equal(got, np.stack([np.searchsorted(s, v, side) for s, v in zip(seq, values)]))
+        flat = engine.searchsorted(engine.tensor(seq[0]), engine.tensor(values), side=side).numpy()
+        assert np.array_equal(flat, np.searchsorted(seq[0], values, side))

@@ -114,3 +114,38 @@ def test_unique() -> None:
     assert rows.tolist() == [[0, 1], [1, 2]]
     runs: Any = engine.unique_consecutive(engine.tensor([1, 1, 2, 2, 1]), return_counts=True)
     assert (runs[0].tolist(), runs[1].tolist()) == ([1, 2, 1], [2, 2, 1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int8"])
+@pytest.mark.parametrize("n", [255, 256, 263, 1000, 4099])
+@pytest.mark.parametrize("k", [1, 3, 16])
+def test_few_of_a_long_row(dtype: str, n: int, k: int) -> None:
+    """Whole sixteens of elements beyond the bound are skipped; equal elements stay in order."""
+    x = np.random.RandomState(n).randint(-100, 100, (3, n)).astype(dtype)
+    x[1] = np.sort(x[1])
+    x[2] = 7
+    for largest in (True, False):
+        values, index = engine.tensor(x).topk(k, largest=largest)
+        order = np.argsort(-x.astype(np.float64) if largest else x, -1, kind="stable")[:, :k]
+        assert np.array_equal(index.numpy(), order)
+        assert np.array_equal(values.numpy(), np.take_along_axis(x, order, -1))
+
+
+def test_digits_that_do_not_vary_are_passed_over() -> None:
+    for values in (np.random.RandomState(0).permutation(6000), np.arange(5000)[::-1] * 65536 + 3, np.full(5000, 9)):
+        values = np.ascontiguousarray(values, np.int64)
+        ordered, index = engine.tensor(values).sort()
+        assert np.array_equal(ordered.numpy(), np.sort(values))
+        assert np.array_equal(index.numpy(), np.argsort(values, kind="stable"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("scale", [1, 10**6])
+def test_unique_counted_and_sorted(dtype: str, scale: int) -> None:
+    x = (np.random.RandomState(1).randint(-50, 50, (40, 25)) * scale).astype(dtype)
+    out, inverse, counts = engine.unique(engine.tensor(x), return_inverse=True, return_counts=True)
+    want = np.unique(x, return_inverse=True, return_counts=True)
+    assert all(np.array_equal(a.numpy(), b.reshape(a.shape)) for a, b in zip((out, inverse, counts), want))
+    assert np.array_equal(engine.unique(engine.tensor(x)).numpy(), want[0])
+    assert engine.unique(engine.tensor([1.0, _NAN, 1.0, _NAN])).numel() == 3
+    assert engine.unique(engine.zeros(0, dtype=engine.int64)).numel() == 0
