@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from . import scalar
-from .ir import Val
+from .ir import KEPT, Val
 from .view import View, compose, is_contiguous, row_major
 
 _LONG = 80  # a value with several users and more work than this behind it is always kept
@@ -116,7 +116,7 @@ def _forced(order: list[Val], outputs: list[Val]) -> set[Val]:
             stored.update(v for v, _ in val.args)
         elif val.kind in ("take", "write"):
             stored.add(val.args[0][0])
-        if val.kind in _IN_MEMORY:
+        if val.kind in _IN_MEMORY or (val.kind == "pw" and val.attrs == KEPT):
             stored.add(val)
     stored |= _long_chains(order, stored)
     return {v for v in stored if v.kind != "input" and not (v.kind == "const" and v.attrs is None)}
@@ -385,10 +385,11 @@ class _Fuser:
         read_vals = {v for v, _ in reads}
         for group in reversed(self.groups[-64:]):
             if group.native is None and group not in found and len(group.reads) < _MAX_BUFFERS:
-                related = read_vals & group.reads
-                if group.reduces and related:
+                shared = read_vals & group.reads
+                if group.reduces and shared:
                     found[group] = None
                 elif group.pure and group.outer == shape:
+                    related = any(v.size > 1 for v in shared)
                     if related or all(self._form(m.root) != self._form(root) for m in group.members):
                         found[group] = None
         return list(found)
@@ -397,12 +398,12 @@ class _Fuser:
         """A number for how a value is computed from what lies in memory, whatever that is."""
         known = self.forms.get(val)
         if known is None:
-            if val.kind in _IN_MEMORY or (val in self.stored and val in self.home):
-                form = (val.dtype,)
-            elif val.kind == "scalar":
-                form = (val.kind, val.dtype)
-            else:
-                form = (val.kind, val.fn, val.attrs, val.dtype, *((self._form(v), at) for v, at in val.args))
+            number = None if val.kind == "scalar" else val.attrs
+            args = [
+                ((v.dtype,) if v in self.stored or v.kind in (*_IN_MEMORY, "reduce") else self._form(v), at)
+                for v, at in val.args
+            ]
+            form = (val.kind, val.fn, number, val.dtype, *args)
             known = self.forms[val] = self.known_forms.setdefault(form, len(self.known_forms))
         return known
 

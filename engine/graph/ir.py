@@ -241,6 +241,7 @@ class Ref:
         return f"Ref(%{self.val.uid}, {self.view})"
 
 
+KEPT = "kept"  # ``attrs`` of a pointwise value that must be in memory
 Operand = Ref | int | float | bool | complex
 
 
@@ -331,6 +332,13 @@ class Builder:
         if x.dtype is dtype:
             return x
         return self.pw("cast", x, dtype=dtype)
+
+    def kept(self, x: Ref) -> Ref:
+        """``x`` in memory: a boundary that fusion does not cross."""
+        x = x.contiguous()
+        return (
+            x if x.val.kind == "reduce" else self.ref(self.make("pw", "id", ((x.val, x.view),), x.shape, x.dtype, KEPT))
+        )
 
     def random_number(self, fn: str, position: Ref, seed: Ref, offset: Ref) -> Ref:
         """Random numbers at positions (uint64) of a draw: ``fn`` is "philox" (32 bits), "philox64" or "normal"."""

@@ -118,6 +118,16 @@ class DeviceLog:
             self._windowed.append((node, call, node.inputs))
             node.call, node.inputs = call.again(tuple(specs)), tuple(inputs)
 
+    def add_parts(self, node: Node) -> list[Node]:
+        """The results of a node of several, each as a pending node."""
+        parts = node.call.parts
+        if node.shared or "add" in self.__dict__:  # the latter while somebody watches
+            return [self.add(part, (node,)) for part in parts]
+        whole = (node,)
+        made = [Node(part, whole) for part in parts]
+        self.entries += made
+        return made
+
     def _unshared(self, call: Call, inputs: tuple[Node, ...]) -> tuple[tuple[Node, ...], bool]:
         """Operands that see memory shared with the host as it is when the op is called: small ones as copies. For
         large ones the op must run at once, which the second result tells."""

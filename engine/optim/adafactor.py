@@ -4,9 +4,9 @@ from typing import Any
 
 from .. import ops
 from ..dtypes import finfo
+from ..ops.together import as_scalar
 from ..tensor import Tensor
 from .optimizer import ParamsT
-from .rule import as_scalar
 from .rule_optimizer import RuleOptimizer
 from .state import ParamState
 

@@ -7,9 +7,9 @@ from typing import Any
 from .. import ops
 from ..autograd import enable_grad, no_grad
 from ..dtypes import bfloat16
+from ..ops.together import as_scalar
 from ..tensor import Tensor
 from .optimizer import Optimizer, ParamsT
-from .rule import as_scalar
 
 
 def orthogonalise(g: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from ..dtypes import float32
 from ..graph.log import flush_all
+from ..ops.together import apply_rule
 from ..tensor import Tensor
 from .hooks import (
     HookHandle,
@@ -18,7 +19,6 @@ from .hooks import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
-from .rule import apply_rule
 from .state import ParamState
 
 __all__ = [

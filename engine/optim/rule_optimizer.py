@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from .. import ops
 from ..autograd import enable_grad, no_grad
 from ..graph.provided import Capture, Source, Stale, provide
+from ..ops.together import Rule, apply_rule, as_scalar
 from ..tensor import Tensor
 from .optimizer import Optimizer
-from .rule import Rule, apply_rule, as_scalar
 from .state import HostScalar, ParamState, scalar_dtype
 
 # Options that checkpoints of old versions lack, with the value that means "as before".

@@ -10,10 +10,10 @@ from .. import ops
 from ..autograd import no_grad
 from ..dtypes import int64
 from ..nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
+from ..ops.together import apply_rule
 from ..tensor import Tensor
 from .lr_scheduler.base import LRScheduler, check_optimizer, per_group
 from .optimizer import Optimizer
-from .rule import apply_rule
 
 __all__ = [
     "SWALR",

@@ -132,6 +132,28 @@ def test_indices_are_checked_in_a_batch(schedule):
         bad[0].numpy()
 
 
+@pytest.mark.parametrize("order", [1.0, 2.0, float("inf"), 3.0])
+def test_clipping_and_an_update_are_few_launches(schedule, order):
+    shapes = ((8192, 64), (300,), (5, 7), (), (40_000,), *((64,),) * 9, *((64, 64),) * 9)
+    rng = np.random.default_rng(0)
+    p = [torch.tensor(rng.standard_normal(s).astype(np.float32), requires_grad=True) for s in shapes]
+    g = [rng.standard_normal(s).astype(np.float32) for s in shapes]
+    a = [t.detach().numpy().copy() for t in p]
+    for t, v in zip(p, g):
+        t.grad = torch.tensor(v)
+    step = optim.SGD(p, lr=0.5)
+    norms = []
+    count = kernels(lambda: (norms.append(torch.nn.utils.clip_grad_norm_(p, 2.0, order)), step.step()))
+    assert order == 3.0 or count <= 16
+    whole = np.concatenate([v.reshape(-1) for v in g]).astype(np.float64)
+    norm = np.linalg.norm(whole, order)
+    np.testing.assert_allclose(norms[0].item(), norm, rtol=1e-4)
+    for t, u, v in zip(p, a, g):
+        scaled = v * min(1, 2 / (norm + 1e-6))
+        np.testing.assert_allclose(t.grad.numpy(), scaled, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(t.detach().numpy(), u - 0.5 * scaled, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_an_optimizer_over_many_tensors(schedule, dtype):
     a, g = arrays(), arrays(seed=1)

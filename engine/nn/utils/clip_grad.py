@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 
 from engine import autograd, ops
+from engine.ops.together import apply_rule, total_norm
 from engine.tensor import Tensor
 
 __all__ = [
@@ -38,8 +39,10 @@ def get_total_norm(
         if not tensors:
             return ops.tensor(0.0)
         device = tensors[0].device
-        norms = [t.detach().norm(norm_type).to(device) for t in tensors]
-        total = ops.stack(norms).norm(norm_type)
+        total = total_norm(tensors, norm_type)
+        if total is None:
+            norms = [t.detach().norm(norm_type).to(device) for t in tensors]
+            total = ops.stack(norms).norm(norm_type)
     if error_if_nonfinite and not bool(ops.isfinite(total)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -56,8 +59,18 @@ def clip_grads_with_norm_(
     with autograd.no_grad():
         # Multiplying by 1 is cheaper than waiting for the norm to decide.
         factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+        by_device: dict[object, list[Tensor]] = {}
         for grad in _gradients(_as_tensors(parameters)):
-            grad.mul_(factor.to(grad.device))
+            if grad.is_leaf and not grad.requires_grad and grad.is_floating_point():
+                by_device.setdefault((grad.device, grad.dtype), []).append(grad)
+            else:
+                grad.mul_(factor.to(grad.device))
+        for grads in by_device.values():
+            apply_rule(_scaled, grads, grads, [()] * len(grads), {"factor": factor}, {})
+
+
+def _scaled(p: Tensor, g: Tensor, *, factor: Tensor) -> tuple[Tensor]:
+    return (p * factor,)
 
 
 def clip_grad_norm_(

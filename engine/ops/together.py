@@ -1,4 +1,4 @@
-"""Elementwise update rules and what runs them.
+"""One op over many tensors: elementwise update rules, and the norm of all of them as one vector.
 
 A rule is a pure function of one parameter:
 
@@ -12,13 +12,16 @@ beta2`` is a scalar of its own). Flags are Python bools and choose the formula.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from .. import ops
+from .. import dtypes
 from ..autograd.mode import mode
+from ..autograd.variable import Tensor, make
+from ..graph.ir import Ref
+from ..graph.log import DeviceLog, log_of
 from ..graph.spec import Spec
-from ..ops.creation import convert
-from ..ops.op import Op, store
-from ..ops.pointwise import wide
-from ..tensor import Tensor
+from .complex_numbers import view_as_real
+from .creation import convert
+from .op import Op, store
+from .pointwise import wide
 
 Rule: TypeAlias = Callable[..., tuple[Tensor, ...]]
 
@@ -58,8 +61,8 @@ def apply_rule(
     for p, grad, state in zip(params, grads, states):
         old = (p, *state)
         if p.is_complex():
-            grad = ops.view_as_real(grad)
-            old = tuple(ops.view_as_real(t) if t.is_complex() else t for t in old)
+            grad = view_as_real(grad)
+            old = tuple(view_as_real(t) if t.is_complex() else t for t in old)
         new = rule(old[0], grad, *old[1:], **scalars, **flags)
         for target, value in zip(old, new):
             if value is not target:
@@ -78,7 +81,6 @@ def _apply_fused(
     scalars: Mapping[str, Any],
     flags: Mapping[str, bool],
 ) -> None:
-    first = params[chosen[0]]
     numbers = tuple(k for k, v in scalars.items() if not isinstance(v, Tensor))
     given = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
     operands = [params[i] for i in chosen]
@@ -86,14 +88,23 @@ def _apply_fused(
         operands += [states[i][k] for i in chosen]
     targets = list(operands)
     operands += [grads[i] for i in chosen]
-    operands += [convert(v, None, first.device) for v in given.values()]
+    operands += [convert(v, None, operands[0].device) for v in given.values()]
     static = (rule, len(chosen), len(states[chosen[0]]), numbers, tuple(given), tuple(flags.items()))
-    for target, value in zip(targets, _update(operands, static, tuple([scalars[k] for k in numbers]))):
+    specs = tuple([t._spec for t in operands])
+    call = _update.calls.get((specs, static)) or _update.resolve(specs, static)
+    device = specs[0].device
+    graph = device.graph or log_of(device)
+    node = graph.add(call, tuple([t._storage.node for t in operands]), tuple([scalars[k] for k in numbers]))
+    if type(graph) is DeviceLog:
+        values = graph.add_parts(node)
+    else:
+        values = [graph.add(part, (node,)) for part in call.parts]
+    for target, seen, value in zip(targets, call.outs, values):
         storage = target._storage
-        if target._spec is value._spec and storage.pin is None and storage.size == value._spec.numel:
-            storage.put(value._storage.node)
+        if target._spec is seen and storage.pin is None and storage.node.call.out.numel == seen.numel:
+            storage.put(value)
         else:
-            store(target, value, True)
+            store(target, make(value, seen), True)
 
 
 def _update_rule(*args: Any) -> list[Spec]:
@@ -129,3 +140,60 @@ _update = Op(
     _update_lower,
     scalars=lambda *args: (wide(args[0].dtype),) * len(args[-3]),
 )
+
+
+# -- norms ------------------------------------------------------------------------------------------------------------
+_PIECE = 1 << 14  # elements of a tensor that are summed by themselves: one work-item's part
+_PIECES = 64
+_FAN = 12  # numbers added by one kernel: each is a buffer of its own
+
+
+def total_norm(tensors: Sequence[Tensor], order: float) -> Tensor | None:
+    """The ``order``-norm of all tensors as one vector (0-D) in a few launches; None where that is not provided for:
+    other orders than 1, 2 and infinity, other dtypes than float32 and float64, several devices, empty tensors."""
+    first = tensors[0]._spec
+    if order not in (1.0, 2.0, float("inf")) or first.dtype not in (dtypes.float32, dtypes.float64):
+        return None
+    for t in tensors:
+        seen = t._spec
+        if seen.dtype is not first.dtype or seen.device is not first.device or not seen.numel:
+            return None
+    return _total(tuple(tensors), (order,))
+
+
+def _total_rule(*args: Any) -> tuple:
+    return (), args[0].dtype
+
+
+def _total_lower(b: Any, *args: Any) -> Ref:
+    *refs, order = args
+    join = b.max if order == float("inf") else b.sum
+    parts = [_measured(b, x, order, join) for x in refs]
+    while len(parts) > 1:
+        groups = [parts[at : at + _FAN] for at in range(0, len(parts), _FAN)]
+        parts = [_joined(b, group, order) for group in groups]
+    return b.sqrt(parts[0]) if order == 2.0 else parts[0]
+
+
+def _measured(b: Any, x: Ref, order: float, join: Callable) -> Ref:
+    """The part of one tensor: sum of squares or of absolute values, or their maximum."""
+    pieces = next((k for k in range(min(_PIECES, x.size // _PIECE), 1, -1) if x.size % k == 0), 1)
+    if pieces > 1 and x.val.size == x.size:
+        x = x.contiguous().reshape((pieces, x.size // pieces))
+        return b.kept(join(b.kept(join(_weight(b, x, order), [1])), [0]))
+    return b.kept(join(_weight(b, x, order), range(x.ndim)))
+
+
+def _weight(b: Any, x: Ref, order: float) -> Ref:
+    return x * x if order == 2.0 else b.abs(x)
+
+
+def _joined(b: Any, parts: Sequence[Ref], order: float) -> Ref:
+    while len(parts) > 1:  # in pairs: rounding errors grow with the logarithm
+        pairs = list(zip(parts[::2], parts[1::2]))
+        made = [b.pw("max", x, y) if order == float("inf") else x + y for x, y in pairs]
+        parts = made + ([parts[-1]] if len(parts) % 2 else [])
+    return b.kept(parts[0])
+
+
+_total = Op("total_norm", _total_rule, _total_lower)
