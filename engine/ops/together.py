@@ -49,15 +49,17 @@ def apply_rule(
     rule runs on tensors, complex ones as pairs of reals.
     """
     if not mode.grad:
-        fusable = {p.dtype for p in params if p.dtype.is_floating_point}
-        for dtype in fusable:
-            chosen = [i for i, p in enumerate(params) if p.dtype is dtype]
-            for at in range(0, len(chosen), _MOST):
-                _apply_fused(rule, chosen[at : at + _MOST], params, grads, states, scalars, flags)
-        if not any(p.is_complex() for p in params):
+        found = {p._spec.dtype for p in params}
+        for dtype in found:
+            if dtype.is_floating_point:
+                for at in range(0, len(params), _MOST):
+                    part = slice(at, at + _MOST)
+                    _apply_fused(
+                        rule, *_of_dtype(dtype, found, params[part], grads[part], states[part]), scalars, flags
+                    )
+        if not any(dtype.is_complex for dtype in found):
             return
-        rest = [i for i, p in enumerate(params) if p.is_complex()]
-        params, grads, states = ([x[i] for i in rest] for x in (params, grads, states))
+        params, grads, states = _chosen([p.is_complex() for p in params], params, grads, states)
     for p, grad, state in zip(params, grads, states):
         old = (p, *state)
         if p.is_complex():
@@ -72,24 +74,32 @@ def apply_rule(
 _MOST = 256  # parameters updated by one op: bounds the size of a call's description
 
 
+def _of_dtype(dtype: dtypes.dtype, found: set, *columns: Sequence) -> tuple[Sequence, ...]:
+    """The entries whose parameter has that dtype, one of ``found``."""
+    return columns if len(found) == 1 else _chosen([p._spec.dtype is dtype for p in columns[0]], *columns)
+
+
+def _chosen(keep: Sequence[bool], *columns: Sequence) -> tuple[list, ...]:
+    return tuple([x for x, wanted in zip(column, keep) if wanted] for column in columns)
+
+
 def _apply_fused(
     rule: Rule,
-    chosen: list[int],
     params: Sequence[Tensor],
     grads: Sequence[Tensor],
     states: Sequence[Sequence[Tensor]],
     scalars: Mapping[str, Any],
     flags: Mapping[str, bool],
 ) -> None:
-    numbers = tuple(k for k, v in scalars.items() if not isinstance(v, Tensor))
+    if not params:
+        return
+    numbers = tuple([k for k, v in scalars.items() if not isinstance(v, Tensor)])
     given = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
-    operands = [params[i] for i in chosen]
-    for k in range(len(states[chosen[0]])):
-        operands += [states[i][k] for i in chosen]
-    targets = list(operands)
-    operands += [grads[i] for i in chosen]
-    operands += [convert(v, None, operands[0].device) for v in given.values()]
-    static = (rule, len(chosen), len(states[chosen[0]]), numbers, tuple(given), tuple(flags.items()))
+    targets = list(params)
+    for column in zip(*states):
+        targets += column
+    operands = [*targets, *grads, *(convert(v, None, params[0].device) for v in given.values())]
+    static = (rule, len(params), len(states[0]), numbers, tuple(given), tuple(flags.items()))
     specs = tuple([t._spec for t in operands])
     call = _update.calls.get((specs, static)) or _update.resolve(specs, static)
     device = specs[0].device

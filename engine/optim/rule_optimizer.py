@@ -99,17 +99,21 @@ class RuleOptimizer(Optimizer):
     def _update(self, group: dict[str, Any]) -> None:
         names = self._tensor_names(group)
         buckets: dict[tuple, tuple[list, list, list]] = {}
+        held = self.state
+        last = bucket = None
         for p in group["params"]:
             grad = p.grad
             if grad is None:
                 continue
-            state = self.state[p]
+            state = held[p]
             if type(state) is not ParamState:
                 state = self._adopt(p, state, group)
             key = self._advance(state, group, p)
-            bucket = buckets.get(key)
-            if bucket is None:
-                bucket = buckets[key] = ([], [], [])
+            if key != last:
+                last = key
+                bucket = buckets.get(key)
+                if bucket is None:
+                    bucket = buckets[key] = ([], [], [])
             bucket[0].append(p)
             bucket[1].append(grad)
             bucket[2].append([state[name] for name in names])
