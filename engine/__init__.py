@@ -169,6 +169,8 @@ def __getattr__(name: str) -> Any:
     """Parts that few programs use are imported when they are first named."""
     if name in _LAZY:
         return import_module(f"{__name__}.{name}")
+    if name.startswith("_foreach_"):
+        return getattr(import_module(f"{__name__}.foreach"), name)
     if name in _LAZY_FUNCTIONS:
         return getattr(import_module(f"{__name__}.{_LAZY_FUNCTIONS[name]}"), name)
     if name in _METHODS or (name[:-1] in _IN_PLACE and name[-1] == "_"):
