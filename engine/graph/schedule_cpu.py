@@ -52,7 +52,7 @@ class CpuPointwise(Writer):
             self.declare(instr, [*indices, "0"], [])
         every = self.needed([s.value for s in nest.stores], ELEMENT)
         tiled = [i for i in every if self._comes_in_tiles(i)]
-        checked = [] if tiled else self._checked(every)
+        checked = [] if tiled else self._checked(every, n)
         ahead = [] if tiled else self._streams(every, n)
         if tiled:
             self._draw(tiled, indices)
@@ -173,9 +173,9 @@ class CpuPointwise(Writer):
             place = f"b{access.buffer} + o{access.buffer} + {self.address(access, [*indices, 'p'], [])} + {_AHEAD}"
             self.line(f"for (long p = at; p < stop; p += {64 // access.dtype.itemsize}) eng_prefetch({place});")
 
-    def _checked(self, instrs: list[Instr]) -> list[Instr]:
+    def _checked(self, instrs: list[Instr], n: int) -> list[Instr]:
         """Functions with a cheap form for moderate arguments, where arguments are cheap enough to compute twice."""
-        found = [i for i in instrs if i.kind == "expr" and i.text.startswith(tuple(_TAME))]
+        found = [i for i in instrs if i.kind == "expr" and i.text.startswith(tuple(_TAME))] if n >= _RUN else []
         return found if all(i.operands[0].cost <= DEAR and i.operands[0].level == ELEMENT for i in found) else []
 
     def _check(self, checked: list[Instr], n: int, outer: list[str], done: list[Instr]) -> None:
