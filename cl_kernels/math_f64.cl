@@ -83,6 +83,8 @@ ENG_FN double eng_sigmoid_f64(double x) {
   return (x < 0 ? e : 1.0) / (1.0 + e);
 }
 
+ENG_FN double eng_normal_cdf_f64(double x) { return 0.5 + 0.5 * eng_erf_f64(x * 0.70710678118654752); }
+
 // -- logarithms: x = 2^k (1 + f), s = f / (2 + f), log(1 + f) = f - (f^2/2 - s (f^2/2 + q Q(q))), q = s^2 ------------------
 
 // (2 atanh(s) - 2 s) / s^3

@@ -65,6 +65,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 for _name in ("erf", "erfc", "lgamma"):
     FUNCTIONS[_name] = lambda x, _n=_name: _vector(_n)(x)
+FUNCTIONS["normal_cdf"] = lambda x: (FUNCTIONS["erf"](x * x.dtype.type(math.sqrt(0.5))) + 1) / 2
 
 
 def _check(index: np.ndarray, n: np.ndarray) -> np.ndarray:

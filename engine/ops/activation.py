@@ -101,14 +101,12 @@ class Activation:
 
 
 # -- gelu, silu, mish -------------------------------------------------------------------------------------------------
-_ROOT_HALF = math.sqrt(0.5)
 _ROOT_2_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
 
 
 def _gelu_back(b: Any, g: Any, x: Any) -> Any:
-    cdf = (b.erf(x * _ROOT_HALF) + 1.0) * 0.5
-    return g * (cdf + x * (b.exp(x * x * -0.5) * (_ROOT_2_PI / 2)))
+    return g * (b.normal_cdf(x) + x * (b.exp(x * x * -0.5) * (_ROOT_2_PI / 2)))
 
 
 def _tanh_gate(b: Any, x: Any) -> Any:
@@ -133,7 +131,7 @@ def _gelu_tanh_curve(x: Tensor) -> Tensor:
 
 _gelu = Activation(
     "gelu",
-    lambda b, x: x * ((b.erf(x * _ROOT_HALF) + 1.0) * 0.5),
+    lambda b, x: x * b.normal_cdf(x),
     _gelu_back,
     lambda x: (x * x * -0.5).exp() * (_ROOT_2_PI / 2) * (2 - x * x),
     kernel="GeluKernelImpl",

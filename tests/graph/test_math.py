@@ -253,3 +253,14 @@ def test_division_by_a_value_of_the_row_is_exact():
     normal = (np.abs(want) >= 2.0**-126) | (want == 0) | ~np.isfinite(want)
     np.testing.assert_array_equal(got[normal], want[normal])
     np.testing.assert_allclose(got, want, rtol=0, atol=3e-45)
+
+
+def test_gelu_within_a_float_of_its_argument():
+    x = np.concatenate([np.linspace(-14, 14, 20001), [0.0, -0.0, 1e-30, 100.0, -100.0]]).astype(np.float32)
+    wide = x.astype(np.float64)
+    want = 0.5 * wide * _erfc(-wide * math.sqrt(0.5))
+    for dtype, bound in zip(_dtypes(), (1.2e-7, 2e-15)):
+        got = engine.nn.functional.gelu(engine.tensor(x.astype(dtype))).numpy()
+        assert (np.abs(got - want) <= bound * np.maximum(np.abs(wide), 0.1)).all()
+    ends = engine.nn.functional.gelu(engine.tensor([np.inf, -np.inf, np.nan])).numpy()
+    assert ends[0] == np.inf and np.isnan(ends[1:]).all()
