@@ -19,6 +19,7 @@ from ..device import device as Device
 from .ir import Builder, Val
 from .node import Call, Node, Storage, leaf
 from .plan import see
+from .spec import Spec
 from .view import View
 
 
@@ -282,6 +283,10 @@ class HostLog:
 
     def synchronize(self) -> None:
         """Nothing to wait for."""
+
+    def write_part(self, storage: Storage, seen: Spec, value: Node, new: Spec) -> bool:
+        """Parts are not written by themselves here."""
+        return False
 
     def number(self, node: Node) -> None:
         """Numbers are read with ``read`` here."""

@@ -16,14 +16,17 @@ from ..device import device as Device
 from ..errors import IndexOutOfRange
 from ..settings import settings
 from .ir import Val
-from .node import Call, Node, Storage, leaf
+from .node import Call, Node, Storage, leaf, write_call
 from .plan import Packs, Plan, lower_log
 from .provided import Capture
+from .spec import Spec
 from .trace import Tracer, tracer
 
 _MAX_NODES = 3000  # pending calls before a flush happens by itself
 _MAX_PLANS = 1024
 _SNAPSHOT = 1 << 20  # bytes of shared memory up to which an op gets a copy instead of running at once
+_NODE_REFERENCES = 4  # its storage, the caller's local name, the parameter and getrefcount's
+_LARGE_BASE = 1024  # elements of a storage whose parts are written by themselves
 _SMALL_PART = 4  # a part is an operand of its own from this many times smaller than the whole
 _MAX_UPLOADED = 256 << 20  # bytes uploaded since the last flush before one happens by itself
 _UNPACK = {
@@ -127,6 +130,42 @@ class DeviceLog:
         made = [Node(part, whole) for part in parts]
         self.entries += made
         return made
+
+    def write_part(self, storage: Storage, seen: Spec, value: Node, new: Spec) -> bool:
+        """Write a value into a small part of a large storage at once, in place: the plan is then the same wherever the
+        part lies (a row of a replay buffer, a position of a key cache). False where that cannot be: nothing is done.
+
+        Nobody else may hold the storage's value, as it changes under its node.
+        """
+        base = storage.node
+        size = base.call.out.numel
+        if size < _LARGE_BASE or seen.numel * _SMALL_PART > size or not seen.numel:
+            return False
+        if self.recording is not None or storage.pin is not None or base.shared or seen.dtype is not base.dtype:
+            return False
+        if base.buffer is None and base.call.name != "write":  # the first part that is written: perhaps the only one
+            return False
+        if base.buffer is None or self.entries and not _unseen(base):
+            del base
+            self.flush()
+            base = storage.node
+        if base.buffer is None or not _unseen(base) or value.shared:
+            return False
+        itemsize = seen.dtype.itemsize
+        reach = seen.reach() - seen.offset
+        window = self.runtime.memory.window(base.buffer, seen.offset * itemsize, reach * itemsize)
+        if window is None:
+            return False
+        if new.offset and value.buffer is not None and value.dtype is new.dtype:
+            length = new.reach() - new.offset
+            part = self.runtime.memory.window(value.buffer, new.offset * itemsize, length * itemsize)
+            value, new = leaf(part, new.dtype, self.device, length), new.like(new.shape, new.stride, 0)
+        place = Storage(leaf(window, seen.dtype, self.device, reach))
+        place.pin = window
+        call = write_call(place.node.call.out, seen.like(seen.shape, seen.stride, 0), new)
+        place.put(self.add(call, (place.node, value)))
+        self.flush()
+        return True
 
     def _unshared(self, call: Call, inputs: tuple[Node, ...]) -> tuple[tuple[Node, ...], bool]:
         """Operands that see memory shared with the host as it is when the op is called: small ones as copies. For
@@ -432,6 +471,11 @@ class DeviceLog:
         return None if raw is None else raw[: node.size * node.dtype.itemsize].view(node.dtype.numpy)
 
 
+def _unseen(node: Node) -> bool:
+    """Whether a realized node and its buffer have no holder but the node's storage (and two frames here)."""
+    return sys.getrefcount(node) <= _NODE_REFERENCES and sys.getrefcount(node.buffer) <= 2
+
+
 class MetaLog:
     """The log of the "meta" device: nodes are described and forgotten."""
 
@@ -440,6 +484,10 @@ class MetaLog:
 
     def __init__(self, device: Device) -> None:
         self.device = device
+
+    def write_part(self, storage: Storage, seen: Spec, value: Node, new: Spec) -> bool:
+        """There is nothing to write to."""
+        return False
 
     def add(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> Node:
         """A node that will never have content."""

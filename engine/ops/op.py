@@ -511,6 +511,8 @@ def store(x: Tensor, value: Tensor, steal: bool = False) -> None:
             storage.put(node)
         else:
             storage.put(graph.add(_alias_call(node.call.out), (node,)))
+    elif not (mode.grad and (x._rg or value._rg)) and graph.write_part(storage, seen, node, new):
+        storage.version += 1
     else:
         base = storage.node
         storage.put(graph.add(write_call(base.call.out, seen, new), (base, node)))

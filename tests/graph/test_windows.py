@@ -98,3 +98,87 @@ def test_a_failed_op_does_not_disturb_parts():
     assert bad.tolist() == [4.0, 6.0]
     x += 1
     np.testing.assert_array_equal(part.numpy(), [6, 7, 8])
+
+
+def test_rows_are_written_by_the_same_plan_wherever_they_lie():
+    x = torch.zeros(1000, 8).realize()
+    rows = torch.arange(80.0).reshape(10, 8).realize()
+    x[1] = rows[3]
+    x[2] = rows[4] * 2
+    before = _log().misses
+    buffer = id(x._storage.node.buffer)
+    for i in range(3, 9):
+        x[100 * i] = rows[i]
+        x[100 * i + 1] = rows[i] * 2
+    assert _log().misses == before
+    assert id(x._storage.node.buffer) == buffer
+    expected = np.zeros((1000, 8), np.float32)
+    for i in range(3, 9):
+        expected[100 * i] = rows.numpy()[i]
+        expected[100 * i + 1] = rows.numpy()[i] * 2
+    expected[1], expected[2] = rows.numpy()[3], rows.numpy()[4] * 2
+    np.testing.assert_array_equal(x.numpy(), expected)
+
+
+def test_a_key_cache_is_filled_in_place():
+    cache = torch.zeros(2, 4, 64, 8).realize()
+    expected = np.zeros((2, 4, 64, 8), np.float32)
+    rng = np.random.default_rng(2)
+    misses = []
+    for position in range(1, 12):
+        k = rng.standard_normal((2, 4, 8)).astype(np.float32)
+        cache[:, :, position] = torch.tensor(k)
+        expected[:, :, position] = k
+        misses.append(_log().misses)
+    assert misses[-1] == misses[1]
+    np.testing.assert_array_equal(cache.numpy(), expected)
+
+
+def test_writes_come_after_what_was_read_before_and_before_what_is_read_after():
+    x = torch.arange(2000.0).realize()
+    before = x * 2
+    view = x[10:12]
+    x[10:12] = torch.tensor([-1.0, -2.0])
+    after = x[9:13] * 1
+    x[12] = 5.0
+    np.testing.assert_array_equal(before.numpy(), np.arange(2000.0) * 2)
+    np.testing.assert_array_equal(after.numpy(), [9, -1, -2, 12])
+    np.testing.assert_array_equal(view.numpy(), [-1, -2])
+    assert x[12].item() == 5.0
+
+
+def test_a_part_may_come_from_an_overlapping_part():
+    x = torch.arange(2000.0).realize()
+    x[101:110] = x[100:109]
+    x[300:305] = x[302:307] + x[0]
+    expected = np.arange(2000.0)
+    expected[101:110] = expected[100:109].copy()
+    expected[300:305] = expected[302:307].copy()
+    np.testing.assert_array_equal(x.numpy(), expected)
+
+
+def test_a_saved_value_that_a_part_is_written_into_is_noticed():
+    a = torch.ones(2000).realize()
+    w = torch.ones(2000, requires_grad=True)
+    loss = (a * w).sum()
+    a[3] = 7.0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_parts_written_under_autograd_keep_their_record():
+    out = torch.zeros(500, 4).realize()
+    w = torch.tensor(2.0, requires_grad=True)
+    for i in range(3):
+        out[i] = w * i
+    out.sum().backward()
+    assert w.grad.item() == 4 * (0 + 1 + 2)
+
+
+def test_shared_memory_is_written_through():
+    array = np.zeros((400, 4), np.float32)
+    x = torch.from_numpy(array)
+    x[7] = 3.0
+    assert array[7].tolist() == [3.0] * 4
+    x[8] = x[7] + 1
+    assert array[8].tolist() == [4.0] * 4
