@@ -221,7 +221,7 @@ def test_little_local_memory(op):
 
 @pytest.mark.parametrize("op", BUILD)
 def test_rows_in_tiles(op):
-    caps = device_caps(kind="cpu", local_mem_size=(96 if op == "WEIGHT" else 32) << 10)
+    caps = device_caps(kind="cpu", local_mem_size=(192 if op == "WEIGHT" else 32) << 10)
     for p in (
         plain(1, 2, 3, (60, 90), 7, padding=3),
         plain(1, 4, 2, (30, 300), 3, padding=1),
