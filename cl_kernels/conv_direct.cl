@@ -426,7 +426,7 @@ void eng_conv_block(__global const CT *x, long xlo, const Geom *g, __global cons
     }
 }
 
-// Group (px block, oc block, conv group [x phase of z and y]). w: [groups][oc][c*kd*kh*kw] (phased: a slot of `slot`
+// Group (px block, oc block, conv group), PHASED (conv group x phase of z and y, oc block, px block). w: [groups][oc][c*kd*kh*kw] (phased: a slot of `slot`
 // elements a phase). out: [n][groups*oc][...].  mc, nc: output channels and pixels a work-group, cb: input channels a
 // step. PHASED: the geometry is that of the forward convolution seen from its input (id.. = input, od.. = dy); a group
 // makes all phases of x, nc input positions each.
@@ -438,7 +438,12 @@ KATTR __kernel void eng_conv_fwd(__global const CT *x, long x_off, __global cons
     __local CT panel[PANEL] __attribute__((aligned(64)));
     __local CT cbuf[CBUF] __attribute__((aligned(64)));
     Geom g;
-    const int gz = (int)get_group_id(2);
+    // Phases differ in work: they take turns.
+#ifdef PHASED
+    const int gz = (int)get_group_id(0), gx = (int)get_group_id(2);
+#else
+    const int gz = (int)get_group_id(2), gx = (int)get_group_id(0);
+#endif
     const int grp = gz % (int)groups;
     g.n = (int)batch;
     g.c = (int)c;
@@ -463,7 +468,7 @@ KATTR __kernel void eng_conv_fwd(__global const CT *x, long x_off, __global cons
     g.total = g.xn * batch;
     const int pix = g.od * g.oh * g.ow;
     const uint npx = (uint)(batch * pix);
-    const uint px0 = (uint)(get_group_id(0) * nc);
+    const uint px0 = (uint)(gx * nc);
     const int m0 = (int)(get_group_id(1) * mc);
     if (px0 >= npx) return;
     const int rows = (int)(oc - m0 < mc ? oc - m0 : mc);
@@ -576,19 +581,37 @@ void eng_flip_pointwise(__global const CT *w, __global CT *wt, int ic, int oc, i
 typedef GLUE(CT_NAME, 8) V8;
 typedef V8 V8U __attribute__((aligned(sizeof(CT))));
 
+// Channels whose weights are turned around together: so many streams are written.
+#define STREAMS 8
+
 // The same for 3x3: nine values turned around.
 void eng_flip_3x3(__global const CT *w, __global CT *wt, int ic, int oc, int c0, int c1, VT zero) {
-    for (int o = 0; o < oc; o++) {
-        __global const CT *a = w + ((long)o * ic + c0) * 9;
-        __global CT *b = wt + ((long)c0 * oc + o) * 9;
-        for (int c = c0; c < c1; c++) {
-            *(__global V8U *)b = (*(__global const V8U *)(a + 1)).s76543210;
-            b[8] = a[0];
-            a += 9;
-            b += (long)oc * 9;
+    for (int cb = c0; cb < c1; cb += STREAMS)
+        for (int o = 0; o < oc; o++) {
+            __global const CT *a = w + ((long)o * ic + cb) * 9;
+            __global CT *b = wt + ((long)cb * oc + o) * 9;
+            for (int c = cb; c < c1 && c < cb + STREAMS; c++) {
+                *(__global V8U *)b = (*(__global const V8U *)(a + 1)).s76543210;
+                b[8] = a[0];
+                a += 9;
+                b += (long)oc * 9;
+            }
         }
-    }
 }
+
+// The same for any taps: wt[ic][oc][t] = w[oc][ic][from[t]], rows of w `all` taps long.
+void eng_flip_taps(__global const CT *w, __global CT *wt, int ic, int oc, int c0, int c1, int all, const int *from,
+                   int taps) {
+    for (int cb = c0; cb < c1; cb += STREAMS)
+        for (int o = 0; o < oc; o++)
+            for (int c = cb; c < c1 && c < cb + STREAMS; c++) {
+                __global const CT *a = w + ((long)o * ic + c) * all;
+                __global CT *b = wt + ((long)c * oc + o) * taps;
+                for (int t = 0; t < taps; t++) b[t] = a[from[t]];
+            }
+}
+
+#define MAX_FROM 128
 
 // Weights of the stride-1 convolution(s) that grad-input is: wt[phase][groups][ic][oc][taps of the phase, reversed].
 // Group (block of cb input channels, conv group, phase).
@@ -610,22 +633,21 @@ KATTR __kernel void eng_conv_flip(__global const CT *w, long w_off, __global CT 
         num[a] = k0 < k[a] ? (k[a] - 1 - k0) / ks + 1 : 0;
     }
     const int taps = num[0] * num[1] * num[2], all = (int)(kd * kh * kw);
+    if (taps == 0) return;
     w += w_off + grp * oc * ic * all;
     wt += wt_off + phase * slot + grp * ic * oc * taps;
+    int from[MAX_FROM], i = 0;
+    for (int z = num[0] - 1; z >= 0 && taps <= MAX_FROM; z--)
+        for (int y = num[1] - 1; y >= 0; y--)
+            for (int x = num[2] - 1; x >= 0; x--)
+                from[i++] = ((first[0] + z * step[0]) * (int)kh + first[1] + y * step[1]) * (int)kw + first[2] +
+                            x * step[2];
     if (all == 1 && taps == 1)
         eng_flip_pointwise(w, wt, (int)ic, (int)oc, c0, c1, (VT)(0));
     else if (taps == all && all == 9)
         eng_flip_3x3(w, wt, (int)ic, (int)oc, c0, c1, (VT)(0));
-    else if (taps == all)
-        for (int o = 0; o < (int)oc; o++) {
-            __global const CT *a = w + ((long)o * ic + c0) * all + all - 1;
-            __global CT *b = wt + ((long)c0 * oc + o) * all;
-            for (int c = c0; c < c1; c++) {
-                for (int t = 0; t < all; t++) b[t] = a[-t];
-                a += all;
-                b += oc * all;
-            }
-        }
+    else if (taps <= MAX_FROM)
+        eng_flip_taps(w, wt, (int)ic, (int)oc, c0, c1, all, from, taps);
     else
         for (int o = 0; o < (int)oc; o++)
             for (int c = c0; c < c1; c++) {

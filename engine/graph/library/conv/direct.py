@@ -216,11 +216,12 @@ def grad_input(
         q += p.dilation
     else:
         q = [p.batch, p.groups, p.group_out, p.group_in, *geometry[4:]]
+    grid = (ceil_div(cols, b.cols), ceil_div(p.group_in, b.rows), p.groups * phases // p.stride[2])
     options = ("-DOP_FORWARD", *(("-DPHASED",) if phases > 1 else ()), *common)
     conv = KernelCall(
         SOURCE,
         "eng_conv_fwd",
-        (ceil_div(cols, b.cols), ceil_div(p.group_in, b.rows), p.groups * phases // p.stride[2]),
+        grid if phases == 1 else grid[::-1],
         (1, 1, 1),
         (
             dy,
