@@ -7,78 +7,12 @@
 // Options: VW lanes; STAGE, ACC, MAXTAPS sizes of the local buffers in elements; CT (float or double), ST (stored),
 // T_F16 / T_BF16; OP_FORWARD, OP_INPUT or OP_WEIGHT.
 
-#ifndef KATTR
-#define KATTR
-#endif
 #ifndef EPILOGUE
 #define EPILOGUE_PARAMS
 #define EPILOGUE(c, n, oc, pix0, npix)
 #endif
-#if defined(USE_FP64) && defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#endif
-#define GLUE2(a, b) a##b
-#define GLUE(a, b) GLUE2(a, b)
-typedef GLUE(CT, VW) VT;
-typedef VT VU __attribute__((aligned(sizeof(CT))));
-#define LOADL(p) (*(__local const VU *)(p))
-#define STOREL(p, v) (*(__local VU *)(p) = (v))
-
-#if defined(T_F16)
-#define FETCH(p, i) vload_half((i), (p))
-#define STORE(p, i, v) vstore_half((v), (i), (p))
-#elif defined(T_BF16)
-#define FETCH(p, i) as_float((uint)(p)[i] << 16)
-ushort eng_to_bf16(float v) {
-    uint u = as_uint(v);
-    return (u & 0x7fffffffu) > 0x7f800000u ? (ushort)0x7fc0 : (ushort)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
-#define STORE(p, i, v) ((p)[i] = eng_to_bf16(v))
-#else
-#define FETCH(p, i) ((p)[i])
-#define STORE(p, i, v) ((p)[i] = (v))
-#endif
-
-#if defined(T_F16) || defined(T_BF16)
-#define PLAIN 0
-#else
-#define PLAIN 1
-#endif
-typedef GLUE(CT, 4) V4;
-typedef V4 V4U __attribute__((aligned(sizeof(CT))));
-typedef GLUE(CT, 8) V8;
-typedef V8 V8U __attribute__((aligned(sizeof(CT))));
-
-// dst[i] = src[i], i < n, in vectors of which the last two may overlap. DA, SA: address spaces.
-#define COPY_AS(T, DA, SA, at) *(DA T *)(dst + (at)) = *(SA const T *)(src + (at));
-#define COPY_ROW(DA, SA)                                          \
-    if (n >= VW) {                                                \
-        for (int i = 0; i + VW <= n; i += VW) COPY_AS(VU, DA, SA, i) \
-        COPY_AS(VU, DA, SA, n - VW)                               \
-    } else if (n >= 8) {                                          \
-        COPY_AS(V8U, DA, SA, 0)                                   \
-        COPY_AS(V8U, DA, SA, n - 8)                               \
-    } else if (n >= 4) {                                          \
-        COPY_AS(V4U, DA, SA, 0)                                   \
-        COPY_AS(V4U, DA, SA, n - 4)                               \
-    } else                                                        \
-        for (int i = 0; i < n; i++) dst[i] = src[i];
-
-void eng_put_row(__global ST *dst, __local const CT *src, int n, VT zero) {
-#if PLAIN
-    COPY_ROW(__global, __local)
-#else
-    for (int i = 0; i < n; i++) STORE(dst, i, src[i]);
-#endif
-}
-
-void eng_get_row(__local CT *dst, __global const ST *src, int n, VT zero) {
-#if PLAIN
-    COPY_ROW(__local, __global)
-#else
-    for (int i = 0; i < n; i++) dst[i] = FETCH(src, i);
-#endif
-}
+#include "stored.h"
+#include "row_copy.h"
 
 int eng_floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 

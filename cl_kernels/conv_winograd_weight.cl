@@ -19,35 +19,10 @@ typedef GLUE(float, VW) VT;
 typedef GLUE(float, MR) RT;
 typedef VT VU __attribute__((aligned(4)));
 #define WIDTH (NV * VW)
-#define ROOT 1.41421356237309505f
-#define HALF_ROOT 0.70710678118654752f
 #define SPAN 16
 #define COLS (4 * SPAN + 2)
-
-// ---------------------------------------------------------------- transposition of VW x VW in registers
-
-#define ZIP(d0, d1, a, b) d0.even = a.lo, d0.odd = b.lo, d1.even = a.hi, d1.odd = b.hi;
-#if VW == 16
-#define EACH_ROW(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
-#define ROUND(d, s)                                                                                       \
-    ZIP(d##0, d##1, s##0, s##8) ZIP(d##2, d##3, s##1, s##9) ZIP(d##4, d##5, s##2, s##10)                  \
-    ZIP(d##6, d##7, s##3, s##11) ZIP(d##8, d##9, s##4, s##12) ZIP(d##10, d##11, s##5, s##13)              \
-    ZIP(d##12, d##13, s##6, s##14) ZIP(d##14, d##15, s##7, s##15)
-#define ROUNDS ROUND(u, r) ROUND(r, u) ROUND(u, r) ROUND(r, u)
-#elif VW == 8
-#define EACH_ROW(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
-#define ROUND(d, s)                                                                                       \
-    ZIP(d##0, d##1, s##0, s##4) ZIP(d##2, d##3, s##1, s##5) ZIP(d##4, d##5, s##2, s##6)                   \
-    ZIP(d##6, d##7, s##3, s##7)
-#define ROUNDS ROUND(u, r) ROUND(r, u) ROUND(u, r) EACH_ROW(COPY_BACK)
-#else
-#define EACH_ROW(M) M(0) M(1) M(2) M(3)
-#define ROUND(d, s) ZIP(d##0, d##1, s##0, s##2) ZIP(d##2, d##3, s##1, s##3)
-#define ROUNDS ROUND(u, r) ROUND(r, u)
-#endif
-#define COPY_BACK(i) r##i = u##i;
-#define DECLARE(i) VT r##i, u##i;
-
+#include "transpose.h"
+#include "winograd.h"
 
 // Columns of VW channels: dst[i] = pixel i of all channels, i < VW.
 void eng_turn(__global const float *src, const long *at, __local VT *dst, VT zero) {
@@ -60,18 +35,6 @@ void eng_turn(__global const float *src, const long *at, __local VT *dst, VT zer
 }
 
 // ---------------------------------------------------------------- patches
-
-#define B_ROWS(o, d)                                               \
-    {                                                              \
-        const VT ba = d##4 - 2.0f * d##2, bb = HALF_ROOT * d##3 - ROOT * d##1; \
-        const VT bc = d##4 - 0.5f * d##2, be = ROOT * d##3 - HALF_ROOT * d##1; \
-        o##0 = d##0 - 2.5f * d##2 + d##4;                          \
-        o##1 = ba + bb;                                            \
-        o##2 = ba - bb;                                            \
-        o##3 = bc + be;                                            \
-        o##4 = bc - be;                                            \
-        o##5 = d##1 - 2.5f * d##3 + d##5;                          \
-    }
 
 // o = A g for four vectors.
 #define A_ROWS(o, g)                                                                 \

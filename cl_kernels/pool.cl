@@ -9,27 +9,7 @@
 //
 // Options: ST (stored), CT (computed), INTEGER, T_F16 / T_BF16, MAXIMUM or AVERAGE, ADAPTIVE, WITH_INDEX.
 
-#ifndef KATTR
-#define KATTR
-#endif
-#if defined(USE_FP64) && defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#endif
-
-#if defined(T_F16)
-#define FETCH(p, i) vload_half((i), (p))
-#define STORE(p, i, v) vstore_half((v), (i), (p))
-#elif defined(T_BF16)
-#define FETCH(p, i) as_float((uint)(p)[i] << 16)
-ushort eng_to_bf16(float v) {
-    uint u = as_uint(v);
-    return (u & 0x7fffffffu) > 0x7f800000u ? (ushort)0x7fc0 : (ushort)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
-#define STORE(p, i, v) ((p)[i] = eng_to_bf16(v))
-#else
-#define FETCH(p, i) ((CT)(p)[i])
-#define STORE(p, i, v) ((p)[i] = (ST)(v))
-#endif
+#include "stored.h"
 
 #ifdef WITH_INDEX
 #define INDEX_PARAM __global long *index, long index_off,
@@ -217,6 +197,7 @@ KATTR __kernel void eng_pool_rows(__global const ST *x, long x_off, __global ST 
 }
 
 #ifdef AVERAGE
+#define LANES 64
 // One output a plane: the mean of `ipix` consecutive elements; `rows` planes a work-group.
 KATTR __kernel void eng_pool_planes(__global const ST *x, long x_off, __global ST *out, long out_off, DIMS,
                                     long rows) {
@@ -224,14 +205,15 @@ KATTR __kernel void eng_pool_planes(__global const ST *x, long x_off, __global S
     const long r0 = (long)get_group_id(0) * rows, r1 = r0 + rows < planes ? r0 + rows : planes;
     for (long r = r0; r < r1; r++) {
         __global const ST *p = x + x_off + r * ipix;
-        CT s[16];
-        for (int j = 0; j < 16; j++) s[j] = (CT)0;
+        // Several sums: an addition does not wait for the one before.
+        CT s[LANES];
+        for (int j = 0; j < LANES; j++) s[j] = (CT)0;
         long i = 0;
-        for (; i + 16 <= ipix; i += 16)
-            for (int j = 0; j < 16; j++) s[j] += FETCH(p, i + j);
+        for (; i + LANES <= ipix; i += LANES)
+            for (int j = 0; j < LANES; j++) s[j] += FETCH(p, i + j);
         CT sum = (CT)0;
         for (; i < ipix; i++) sum += FETCH(p, i);
-        for (int j = 0; j < 16; j++) sum += s[j];
+        for (int j = 0; j < LANES; j++) sum += s[j];
         STORE(out + out_off, r, sum / (CT)(divisor != 0 ? divisor : ipix));
     }
 }

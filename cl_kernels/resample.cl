@@ -9,27 +9,7 @@
 // Options: ST (stored), CT (computed), T_F16 / T_BF16, KIND (1 nearest, 2 linear, 4 cubic), BACK; for the rows TABLE,
 // STARTS and ROW, sizes of the local buffers in elements.
 
-#ifndef KATTR
-#define KATTR
-#endif
-#if defined(USE_FP64) && defined(cl_khr_fp64)
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#endif
-
-#if defined(T_F16)
-#define FETCH(p, i) vload_half((i), (p))
-#define STORE(p, i, v) vstore_half((v), (i), (p))
-#elif defined(T_BF16)
-#define FETCH(p, i) as_float((uint)(p)[i] << 16)
-ushort eng_to_bf16(float v) {
-    uint u = as_uint(v);
-    return (u & 0x7fffffffu) > 0x7f800000u ? (ushort)0x7fc0 : (ushort)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
-#define STORE(p, i, v) ((p)[i] = eng_to_bf16(v))
-#else
-#define FETCH(p, i) ((p)[i])
-#define STORE(p, i, v) ((p)[i] = (v))
-#endif
+#include "stored.h"
 
 // The last argument of the kernels' sizes holds a ratio's bits, for CT float or double.
 #ifdef USE_FP64

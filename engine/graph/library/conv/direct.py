@@ -1,4 +1,7 @@
-"""Implicit-GEMM convolution on CPU devices (conv_direct.cl): parameters, arguments and launch sizes."""
+"""Implicit-GEMM convolution on CPU devices: parameters, arguments and launch sizes.
+
+Sources: conv_direct.cl (forward, grad-input), conv_direct_weight.cl (grad-weight), conv_weights.cl (what they read).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from engine.graph.library.call import Int, KernelCall, Operand, Scratch
 from engine.graph.library.conv.problem import ConvProblem
 
 SOURCE = "conv_direct.cl"
+WEIGHT_SOURCE = "conv_direct_weight.cl"
+READY_SOURCE = "conv_weights.cl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +135,14 @@ def _widen(caps: Any, name: str, operand: str, elements: int, calls: list[Kernel
         return Operand(operand)
     copy = Scratch(f"{operand}32", elements * 4)
     chunk = max(4096, round_up(ceil_div(elements, 4 * caps.compute_units), 64))
-    options = ("-DOP_CAST", "-DVW=16", "-DMR=4", "-DNV=1", *type_options(name))
     calls.append(
         KernelCall(
-            SOURCE,
+            READY_SOURCE,
             "eng_conv_cast",
             (ceil_div(elements, chunk),),
             (1,),
             (Operand(operand), copy, Int(elements), Int(chunk)),
-            options,
+            (f"-DVW={tile_for(caps, 4).lanes}", *type_options(name)),
             nbytes=6 * elements,
         )
     )
@@ -161,7 +165,7 @@ def forward(
     panel, result = split_local(caps, size, tile)
     cols = p.batch * p.out_pixels
     b = block or pick_block(p.group_out, cols, p.group_in, p.taps, tile, panel, result, caps.compute_units)
-    options = ("-DOP_FORWARD", *_tile_options(tile, panel, result), *type_options(name))
+    options = (*_tile_options(tile, panel, result), *type_options(name))
     calls: list[KernelCall] = []
     x = _widen(caps, name, "x", p.x_elements, calls)
     w = _widen(caps, name, "w", p.w_elements, calls)
@@ -195,17 +199,16 @@ def grad_input(
     calls: list[KernelCall] = []
     dy = _widen(caps, name, "dy", p.y_elements, calls)
     w = _widen(caps, name, "w", p.w_elements, calls)
-    common = (*_tile_options(tile, panel, result), *type_options(name))
     geometry = _geometry(p)
     rows = even_split(p.group_in, max(16, 128 // p.taps), 16)
     shape = [p.groups, p.group_in, p.group_out, *geometry[10:]]
     flip = KernelCall(
-        SOURCE,
+        READY_SOURCE,
         "eng_conv_flip",
         (ceil_div(p.group_in, rows), p.groups, phases),
         (1, 1, 1),
         (w, Scratch("flipped", slot * phases * size, size), *map(Int, shape), Int(rows), Int(slot)),
-        ("-DOP_FORWARD", *common),
+        (f"-DVW={tile.lanes}", *type_options(name)),
         nbytes=2 * size * p.w_elements,
     )
     cols = p.batch * prod(ceil_div(n, s) for n, s in zip(p.in_size, p.stride, strict=True))
@@ -217,7 +220,7 @@ def grad_input(
     else:
         q = [p.batch, p.groups, p.group_out, p.group_in, *geometry[4:]]
     grid = (ceil_div(cols, b.cols), ceil_div(p.group_in, b.rows), p.groups * phases // p.stride[2])
-    options = ("-DOP_FORWARD", *(("-DPHASED",) if phases > 1 else ()), *common)
+    options = (*(("-DPHASED",) if phases > 1 else ()), *_tile_options(tile, panel, result), *type_options(name))
     conv = KernelCall(
         SOURCE,
         "eng_conv_fwd",
@@ -271,7 +274,7 @@ def grad_weight(caps: Any, name: str, problem: ConvProblem, *, wide: tuple[int, 
         splits = units // gcd(count * blocks, units)
     span = round_up(ceil_div(pixels, splits), kp)
     splits = ceil_div(pixels, span)
-    options = ("-DOP_WEIGHT", *_tile_options(tile, panel, result), f"-DROWS_BUF={rows_buf}", *type_options(name))
+    options = (*_tile_options(tile, panel, result), f"-DROWS_BUF={rows_buf}", *type_options(name))
     staged = splits > 1 or size != _stored_size(name)
     target = Scratch("parts", splits * p.w_elements * size, size) if staged else Operand("out")
     calls: list[KernelCall] = []
@@ -279,7 +282,7 @@ def grad_weight(caps: Any, name: str, problem: ConvProblem, *, wide: tuple[int, 
     dy = _widen(caps, name, "dy", p.y_elements, calls)
     calls.append(
         KernelCall(
-            SOURCE,
+            WEIGHT_SOURCE,
             "eng_conv_wgrad",
             (count, ceil_div(p.group_out, mc), p.groups * splits),
             (1, 1, 1),
@@ -293,7 +296,7 @@ def grad_weight(caps: Any, name: str, problem: ConvProblem, *, wide: tuple[int, 
         chunk = max(1024, round_up(ceil_div(p.w_elements, 4 * units), 64))
         calls.append(
             KernelCall(
-                SOURCE,
+                WEIGHT_SOURCE,
                 "eng_conv_sum",
                 (ceil_div(p.w_elements, chunk),),
                 (1,),
