@@ -14,6 +14,7 @@ from engine.graph.library.call import Float, Int, KernelCall, Operand, Scratch
 
 TILES = "attention_tiles.cl"
 _FEW_ROWS = 8  # queries a key head below which keys are read along the head size
+_LEAST_KEYS = 32  # of a block
 _LOG2_E = math.log2(math.e)
 
 
@@ -106,13 +107,16 @@ def _need(tile: tuple[int, int, int], d: int, e: int, bq: int, bn: int, backward
 
 
 def tiling(caps: Any, p: AttentionProblem, backward: bool) -> Tiling | None:
-    """Block sizes, or None where the local memory does not hold a small block."""
+    """Block sizes, or None where the local memory does not hold a small block.
+
+    32 queries keep the panels of a tile in L1; sums over queries, in the backward pass, are better longer.
+    """
     tile = vw, mr, nv = _register_tile(caps)
     lanes = vw * nv
-    most = 32 if p.causal and p.lq <= 256 and not backward else 64
+    most = 64 if backward and not (p.causal and p.lq <= 512) else 32
     bq = _up(_ceil(p.lq, _ceil(p.lq, most)), lanes)
     for q in dict.fromkeys((bq, lanes)):
-        for n in (128, 64, 32):
+        for n in (128, 64, _LEAST_KEYS) if backward else (256, 128, 64, _LEAST_KEYS):
             bn = min(_up(n, mr), _up(p.lk, mr))
             floats = _need(tile, p.d, p.e, q, bn, backward)
             if floats <= _budget(caps):
@@ -124,7 +128,8 @@ def supports(caps: Any, d: int, e: int) -> bool:
     """Whether the kernels, forward and backward, suit a device and these head sizes."""
     if caps.kind != "cpu" or caps.schedule != "cpu" or caps.software:
         return False
-    return tiling(caps, AttentionProblem(1, 1, 1, 1024, 1024, d, e, 1.0), True) is not None
+    tile = vw, mr, nv = _register_tile(caps)
+    return _need(tile, d, e, vw * nv, _up(_LEAST_KEYS, mr), True) <= _budget(caps)
 
 
 def _operands(*names: str) -> tuple[Operand, ...]:
