@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from . import scalar
+from .chains import extends
 from .ir import KEPT, Val
 from .view import View, compose, is_contiguous, row_major
 
@@ -53,6 +54,7 @@ class Group:
     accesses: dict[Val, set[View]] = field(default_factory=dict)
     maps: dict[Val, View] = field(default_factory=dict)
     stores: set[Val] = field(default_factory=set)
+    chained: set[Val] = field(default_factory=set)  # writes into what another member has written
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -218,6 +220,9 @@ class _Fuser:
         self.ancestors: list[int] = []  # of the group numbered i: a bit for each group it needs, directly or not
         self.needed = 0  # a bit for each group that another one needs
         self.number: dict[Group, int] = {}
+        self.users = dict.fromkeys(outputs, 1)
+        for val, _ in (arg for v in order for arg in v.args):
+            self.users[val] = self.users.get(val, 0) + 1
         self.forms: dict[Val, int] = {}
         self.known_forms: dict[tuple, int] = {}
 
@@ -309,7 +314,7 @@ class _Fuser:
         if root is val and self._join_kernel(val, reads):
             return
         base = [(val.args[0][0], BASE)] if val.kind == "write" else []
-        for group in self._candidates(reads, through.shape, root):
+        for group in self._candidates([*reads, *base], through.shape, root):
             space = self._alignment(group, through.shape, reads)
             if space is None:
                 continue
@@ -324,10 +329,15 @@ class _Fuser:
                     inside = self._reads(root, at) if root is not val else leaves(root, at, self.stored)
                 except Refused:
                     continue
-            if self._admits(group, [*inside, *base]):
-                group.members.append(Member(val, root, at, into))
-                self._enter(group, val, into if root is val else None, inside)
-                return
+            if base and group.pure and extends(val, into, {m.val: m.dest for m in group.members}, self.users):
+                if not self._admits(group, inside, chained=1):
+                    continue
+                group.chained.add(val)
+            elif not self._admits(group, [*inside, *base]):
+                continue
+            group.members.append(Member(val, root, at, into))
+            self._enter(group, val, into if root is val else None, inside)
+            return
         group = self._new_group(Group(through.shape, ()))
         group.members.append(Member(val, root, through, dest))
         self._enter(group, val, dest if root is val else None, reads)
@@ -431,7 +441,7 @@ class _Fuser:
     def _related(self, group: Group, reads: list[tuple[Val, View]]) -> bool:
         return any(v in group.maps or v in group.reads for v, _ in reads)
 
-    def _admits(self, group: Group, reads: list[tuple[Val, View]]) -> bool:
+    def _admits(self, group: Group, reads: list[tuple[Val, View]], chained: int = 0) -> bool:
         """Whether work with these reads may be added without a cycle or a read of a neighbour's result."""
         for val, view in reads:
             own = group.maps.get(val)
@@ -445,7 +455,7 @@ class _Fuser:
             if home is not None and self._depends(home, group):
                 return False
         buffers = len(group.reads | {v for v, _ in reads}) + len(group.members) + len(group.reduces)
-        return buffers < _MAX_BUFFERS
+        return buffers - 2 * len(group.chained) - chained < _MAX_BUFFERS
 
     def _new_group(self, group: Group) -> Group:
         self.number[group] = len(self.ancestors)

@@ -160,6 +160,8 @@ class NestBuilder:
         self.inner_dims = _merge_dims(range(self.lead, len(space)), space, lines, full.strides)
 
     def _access(self, val: Val, view: View, dtype: dtypes.dtype) -> Access:
+        while val in self.group.chained:
+            val = val.args[0][0]
         number = self.index.get(val)
         if number is None:
             number = self.index[val] = len(self.buffers)
