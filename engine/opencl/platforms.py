@@ -162,13 +162,13 @@ def _discover() -> tuple[DeviceRecord, ...]:
     except cl.Error as error:
         raise NoDeviceError(f"no OpenCL platform was found ({status_name(error)}): {_HELP}") from None
     found: list[tuple[Capabilities, cl.Device]] = []
-    inline: dict[str, cl.Device] = {}
+    inline: dict[int, cl.Device | None] = {}
     for platform in platforms:
         try:
             devices = platform.get_devices()
         except cl.Error:  # a platform without devices reports it as an error
             continue
-        devices, inline[platform.version] = _set_inline_apart(devices)
+        devices, inline[platform.int_ptr] = _set_inline_apart(devices)
         found.extend((_read(device), device) for device in devices)
     if not found:
         raise NoDeviceError(f"OpenCL platforms are there but none has a device: {_HELP}")
@@ -178,7 +178,7 @@ def _discover() -> tuple[DeviceRecord, ...]:
         of_kind.sort(key=lambda number: (_rank(found[number][0]), number))
         index.update((number, place) for place, number in enumerate(of_kind))
     return tuple(
-        DeviceRecord(n, caps.kind, index[n], caps, device, inline[device.platform.version] if caps.is_cpu else None)
+        DeviceRecord(n, caps.kind, index[n], caps, device, inline[device.platform.int_ptr] if caps.is_cpu else None)
         for n, (caps, device) in enumerate(found)
     )
 
