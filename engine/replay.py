@@ -7,8 +7,8 @@ from typing import Any
 
 from .autograd.variable import Tensor, make
 from .graph.node import Node, Storage, leaf, leaf_call
-from .graph.plan import Launch
 from .graph.provided import Stale
+from .graph.steps import Launch
 
 MOVED = object()  # the answer of a steady run that did not take place
 _OWN_REFERENCES = 4  # to a node: its storage, the list of kept nodes, the loop and getrefcount

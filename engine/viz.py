@@ -17,8 +17,8 @@ from typing import Any
 from .graph import describe
 from .graph.fuse import fuse
 from .graph.log import log_of
+from .graph.lower import lower_log
 from .graph.node import Node
-from .graph.plan import lower_log
 from .settings import settings
 from .tensor import Tensor
 

@@ -17,8 +17,8 @@ from .. import dtypes
 from ..device import default
 from ..device import device as Device
 from .ir import Builder, Val
+from .lower import see
 from .node import Call, Node, Storage, leaf
-from .plan import see
 from .spec import Spec
 from .view import View
 

@@ -16,8 +16,10 @@ from ..device import device as Device
 from ..errors import IndexOutOfRange
 from ..settings import settings
 from .ir import Val
+from .lower import lower_log
 from .node import Call, Node, Storage, leaf, write_call
-from .plan import Packs, Plan, lower_log
+from .packs import Packs
+from .plan import Plan
 from .provided import Capture
 from .spec import Spec
 from .trace import Tracer, tracer

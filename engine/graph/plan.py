@@ -1,10 +1,9 @@
-"""Plans: from a canonical log of calls to launches that can be replayed with other buffers and numbers."""
+"""Plans: from the values of a log to launches that can be replayed with other buffers and numbers."""
 
 from __future__ import annotations
 
-import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 import cl_kernels
 
-from .. import dtypes, opencl
+from .. import opencl
 from ..errors import BuildError
 from ..settings import settings
 from . import codegen, describe, mathlib, nest
@@ -20,15 +19,14 @@ from .batch import batches, fits
 from .batch_kernel import Batch, combine
 from .epilogue import Epilogue, epilogue
 from .fuse import Group, fuse
-from .ir import Builder, Ref, Val
+from .ir import Val
 from .library.call import Fault, Float, Int, KernelCall, Operand, Scratch
 from .memory_plan import MemoryPlan, Slot, nbytes
+from .merge import Merged
 from .native import Native
-from .node import Call
-from .spec import Spec
-from .view import View
+from .packs import Packs
+from .steps import CopyStep, HostStep, Launch, TableLaunch, packer
 
-_PACK = 24  # kernels in one program: bounds what one compiler error or cache entry concerns
 _MERGE_AFTER = 2  # runs of a plan of tiny kernels before they become one program
 _FEW = 3  # launches for which a tiny plan is not worth a program of its own
 _MERGE_WORK = 60_000  # elements times instructions a launch must save to be worth giving up the other units
@@ -37,164 +35,12 @@ _TIMED = 6  # runs after merging that are timed to see whether the estimate hold
 _CORE_FLOPS = 60e9  # one core's rates: small kernels reach a part of what large ones do
 _CORE_BYTES = 20e9
 _OPS_A_FLOP = 4  # generated code counts exp and its like as one
-_ROWS_A_UNIT = 4  # independent rows of a reduction that keep a compute unit busy and even the load out
-_pack_long = struct.Struct("q").pack
 
 
 @cache
 def library_source(name: str) -> str:
     """Text of a file of cl_kernels, with what it includes."""
     return cl_kernels.source(name)
-
-
-class Launch:
-    """One kernel with its arguments: fixed ones are set, the others listed by where they come from.
-
-    ``buffers``: (argument, slot); ``numbers``: (argument, number, packer).
-    """
-
-    __slots__ = ("bound", "buffers", "numbers", "last")
-
-    def __init__(self, bound: opencl.BoundKernel, buffers: list[tuple[int, Slot]], numbers: list[tuple]) -> None:
-        self.bound = bound
-        self.buffers = buffers
-        self.numbers = numbers
-        self.last: list[Any] = [None] * len(buffers)
-
-    def run(self, plan: Plan, ins: list, outs: list, arena: Any, scalars: list) -> None:
-        kernel = self.bound.kernel
-        last = self.last
-        for i, (arg, kind, number) in enumerate(self.buffers):
-            mem = (ins[number] if kind == 0 else outs[number] if kind == 1 else arena).mem
-            if mem is not last[i]:
-                kernel.set_arg(arg, mem)
-                last[i] = mem
-        for arg, number, pack in self.numbers:
-            kernel._set_arg_buf(arg, pack(scalars[number]))
-        self.bound.enqueue()
-
-
-class TableLaunch(Launch):
-    """A kernel that finds its buffers by the addresses in a table, its first argument. The table is written anew when
-    they change.
-
-    ``places``: (position in the table, and the place as of a slot); ``cells``: (position, number, packer).
-    """
-
-    __slots__ = ("table", "raw", "cells", "ins", "outs", "in_arena", "at", "offsets")
-
-    def __init__(
-        self,
-        bound: opencl.BoundKernel,
-        numbers: list[tuple],
-        table: np.ndarray,
-        places: list[tuple],
-        cells: list[tuple],
-    ) -> None:
-        super().__init__(bound, [], numbers)
-        self.table = table
-        self.raw = memoryview(table).cast("B")
-        self.cells = cells
-        ordered = sorted(places, key=lambda p: p[1])
-        self.ins = [number for _, kind, number, _ in ordered if kind == 0]
-        self.outs = [number for _, kind, number, _ in ordered if kind == 1]
-        self.in_arena = len(places) - len(self.ins) - len(self.outs)
-        self.at = np.array([position for position, *_ in ordered], np.int64)
-        self.offsets = np.array([offset for *_, offset in ordered], np.int64)
-
-    def run(self, plan: Plan, ins: list, outs: list, arena: Any, scalars: list) -> None:
-        addresses = [ins[n].block.address for n in self.ins]
-        addresses += [outs[n].block.address for n in self.outs]
-        if self.in_arena:
-            addresses += [arena.block.address] * self.in_arena
-        if addresses != self.last or self.cells:
-            self.last = addresses
-            self.table[self.at] = addresses
-            self.table[self.at] += self.offsets
-            for position, number, pack in self.cells:
-                value = pack(scalars[number])
-                self.raw[8 * position : 8 * position + len(value)] = value
-            memory = plan.runtime.memory
-            buffer = memory.idle_buffer(self.table.nbytes) or memory.alloc(self.table.nbytes)
-            plan.runtime.queue.write(buffer, 0, self.table, fresh=True)
-            self.bound.set_buffer(0, buffer)
-        kernel = self.bound.kernel
-        for arg, number, pack in self.numbers:
-            kernel._set_arg_buf(arg, pack(scalars[number]))
-        self.bound.enqueue()
-
-
-class CopyStep:
-    """A copy of bytes between slots."""
-
-    __slots__ = ("source", "target", "size")
-
-    def __init__(self, source: tuple, target: tuple, size: int) -> None:
-        self.source = source
-        self.target = target
-        self.size = size
-
-    def run(self, plan: Plan, ins: list, outs: list, arena: Any, scalars: list) -> None:
-        (a, a_offset), (b, b_offset) = (
-            ((ins[n] if kind == 0 else outs[n] if kind == 1 else arena), offset)
-            for kind, n, offset in (self.source, self.target)
-        )
-        plan.runtime.queue.copy(a, a_offset, b, b_offset, self.size)
-
-
-class HostStep:
-    """A NumPy function on the host: waits for its operands, writes its results."""
-
-    __slots__ = ("function", "operands", "results")
-
-    def __init__(self, function: Callable, operands: list, results: list) -> None:
-        self.function = function
-        self.operands = operands
-        self.results = results
-
-    def run(self, plan: Plan, ins: list, outs: list, arena: Any, scalars: list) -> None:
-        queue = plan.runtime.queue
-        arrays = []
-        for (kind, n, offset), shape, dtype in self.operands:
-            buffer = ins[n] if kind == 0 else outs[n] if kind == 1 else arena
-            raw = np.empty(int(np.prod(shape, dtype=np.int64)), dtype.numpy)
-            queue.read(buffer, offset, raw)
-            arrays.append(dtypes.from_storage(raw.reshape(shape), dtype))
-        made_ = self.function(*arrays)
-        for value, result in zip(made_, self.results):
-            if result is None:
-                continue
-            (kind, n, offset), dtype = result
-            buffer = outs[n] if kind == 1 else arena
-            queue.write(buffer, offset, np.ascontiguousarray(dtypes.to_storage(np.asarray(value), dtype)).reshape(-1))
-
-
-class Packs:
-    """Programs of generated kernels: what a plan adds is compiled as one text, as each program costs by itself."""
-
-    def __init__(self) -> None:
-        self._programs: dict[tuple[bool, str], str] = {}  # (inline, kernel name) -> text of the program that has it
-
-    def add(self, kernels: list[codegen.Generated | Batch], inline: bool) -> None:
-        """Put kernels that are in no program yet into a new one. ``inline``: programs for the calling thread have
-        other companions, as each text is compiled for one of the two only."""
-        new = {k.name: k.source for k in kernels if (inline, k.name) not in self._programs}
-        names = list(new)
-        for at in range(0, len(names), _PACK):
-            part = names[at : at + _PACK]
-            text = "\n".join(new[name] for name in part)
-            program = mathlib.needed(text) + text
-            self._programs.update(((inline, name), program) for name in part)
-
-    def program_of(self, kernel: codegen.Generated | Batch, inline: bool) -> str:
-        """The text of the program that has a kernel."""
-        return self._programs[inline, kernel.name]
-
-    def forget(self, program: str) -> None:
-        """A program does not compile: its kernels, of which one alone may be at fault, go into others when next
-        used.
-        """
-        self._programs = {key: text for key, text in self._programs.items() if text != program}
 
 
 class Plan:
@@ -565,7 +411,7 @@ class Plan:
         """One work-item runs all kernels of a tiny plan in turn, with every size a constant."""
         self.mergeable = False
         self.merged = True
-        self._merged_plan = _Merged(self)
+        self._merged_plan = Merged(self)
         self._lanes = {}
         self._fastest = float("inf")
         self.inline = self.runtime.inline_programs is not None
@@ -581,177 +427,3 @@ class Plan:
         costs = [describe.cost(group) for group in self.groups]
         bound.flops, bound.nbytes = sum(c[0] for c in costs), sum(c[1] for c in costs)
         return Launch(bound, merged.buffers, merged.numbers)
-
-
-class _Merged:
-    """The program that runs the kernels of a plan one after another."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.params: list[str] = []
-        self.buffers: list[tuple[int, int, int]] = []
-        self.numbers: list[tuple] = []
-        self.faults: list[int] = []
-        self._pointers: dict[tuple[int, int], str] = {}
-        self._numbers: dict[tuple[int, str], str] = {}
-        functions, calls = [], []
-        for i, made_ in enumerate(plan.generated):
-            functions.append(self._function(i, made_))
-            groups = made_.global_size[0]
-            call = f"eng_part{i}({', '.join(self._actuals(made_))}"
-            calls.append(f"  for (long g = 0; g < {groups}; g++) {call}, g);" if groups > 1 else f"  {call}, 0);")
-        body = "\n".join(calls)
-        self.source = (
-            "\n".join(functions) + f"\nKATTR __kernel void eng_plan({', '.join(self.params)})\n{{\n{body}\n}}\n"
-        )
-
-    @staticmethod
-    def _function(number: int, made_: codegen.Generated) -> str:
-        """A kernel's text as a function of its work-group number, with known numbers as constants."""
-        head, body = made_.source.split("\n{\n", 1)
-        names = head[head.index("(") + 1 : -1].split(", ")
-        formal, constants = [], []
-        at = 0
-        for arg in made_.args:
-            if isinstance(arg, codegen.BufferArg):
-                formal += names[at : at + 2]
-                at += 1
-            elif isinstance(arg, codegen.IntArg):
-                constants.append(f"  const {names[at]} = {arg.value}L;\n")
-            else:
-                formal.append(names[at])
-            at += 1
-        body = body.replace("get_group_id(0)", "gid")
-        return (
-            f"static inline void eng_part{number}({', '.join([*formal, 'long gid'])})\n{{\n{''.join(constants)}{body}"
-        )
-
-    def _actuals(self, made_: codegen.Generated) -> list[str]:
-        out = []
-        for arg in made_.args:
-            if isinstance(arg, codegen.BufferArg):
-                kind, number, offset = self.plan.place(self.plan.memory.slots[arg.val])
-                out += [self._pointer(kind, number, arg.val.dtype), f"{offset // arg.val.dtype.itemsize}L"]
-            elif isinstance(arg, codegen.FaultArg):
-                if not self.faults:
-                    self.faults.append(len(self.params))
-                    self.params.append("__global int* fault")
-                out.append("fault")
-            elif isinstance(arg, codegen.ScalarArg):
-                out.append(self._number(arg))
-        return out
-
-    def _pointer(self, kind: int, number: int, dtype: dtypes.dtype) -> str:
-        name = self._pointers.get((kind, number))
-        if name is None:
-            name = self._pointers[kind, number] = f"m{len(self._pointers)}"
-            self.buffers.append((len(self.params), kind, number))
-            self.params.append(f"__global char* {name}")
-        return f"(__global {codegen.storage(dtype)}*){name}"
-
-    def _number(self, arg: codegen.ScalarArg) -> str:
-        kind = codegen.scalar_param(arg.dtype, self.plan.caps.fp64)
-        name = self._numbers.get((arg.number, kind))
-        if name is None:
-            name = self._numbers[arg.number, kind] = f"s{len(self._numbers)}"
-            self.numbers.append((len(self.params), arg.number, packer(arg.dtype)))
-            self.params.append(f"{kind} {name}")
-        return name
-
-
-def packer(dtype: dtypes.dtype) -> Callable[[Any], bytes]:
-    """Bytes of a run-time number as a kernel argument of ``dtype``'s parameter type."""
-    if dtype.is_complex:
-        pair = struct.Struct("dd" if dtype is dtypes.complex128 else "ff").pack
-        return lambda v: pair(complex(v).real, complex(v).imag)
-    if dtype is dtypes.float64:
-        return struct.Struct("d").pack
-    if dtype.is_floating_point:
-        return _pack_float
-    return _pack_integer
-
-
-def _pack_float(value: float) -> bytes:
-    return np.float32(value).tobytes()
-
-
-def _pack_integer(value: int) -> bytes:
-    value = int(value) & 0xFFFFFFFFFFFFFFFF
-    return _pack_long(value - (1 << 64) if value >> 63 else value)
-
-
-def lower_log(calls: list[tuple[Call, tuple[int, ...]]], leaves: list[Spec], runtime: opencl.Runtime) -> tuple:
-    """Lower a canonical log: returns the builder and the value of each call (None for groups of several results).
-
-    ``calls``: (call, positions of inputs); position p >= 0 is an earlier call, p < 0 is leaf ``-1 - p``.
-    """
-    b = Builder()
-    if settings.fusion:
-        b.parallel = _ROWS_A_UNIT * runtime.caps.compute_units
-        b.longest = runtime.caps.longest_loop
-    values: list[Any] = []
-    number = 0
-    for position, (call, inputs) in enumerate(calls):
-        with _Attributed(position):
-            if call.lower is None:  # one of several results
-                values.append(values[inputs[0]][call.static])
-                continue
-            refs = []
-            for at, seen in zip(inputs, call.specs):
-                refs.append(see(b, values[at] if at >= 0 else _leaf(b, leaves, -1 - at), seen))
-            scalars = [b.scalar(number + i, dtype) for i, dtype in enumerate(call.scalars)]
-            number += len(call.scalars)
-            first = len(b.vals)
-            result = call.lower(b, refs, scalars, call)
-            if not runtime.caps.fp64:
-                refuse_double(call.name, [v.dtype for v in (*(r.val for r in refs), *b.vals[first:])], runtime.caps)
-            if type(call.out) is tuple:
-                values.append([_whole(b, r, o) for r, o in zip(result, call.out)])
-            else:
-                values.append(_whole(b, result, call.out))
-            origin = (position, call.name)
-            for val in b.vals[first:]:
-                val.origin = origin
-    return b, values
-
-
-def refuse_double(name: str, used: Iterable[dtypes.dtype], caps: opencl.Capabilities) -> None:
-    """Raise RuntimeError where an op needs float64 and the device has none."""
-    for dtype in used:
-        if (dtype is dtypes.float64 or dtype is dtypes.complex128) and not caps.fp64:
-            raise RuntimeError(f"{name}: {dtype} is not supported on the device '{caps.name}', which has no fp64")
-
-
-class _Attributed:
-    """Tells which call of a log an error came from: ``failed_call`` on the exception."""
-
-    def __init__(self, position: int) -> None:
-        self.position = position
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            error.failed_call = self.position
-
-
-def see(b: Builder, val: Val, seen: Spec) -> Ref:
-    """A value as an operand of description ``seen``."""
-    view = View(tuple(seen.shape), seen.stride, seen.offset)
-    if val.dtype is not seen.dtype:
-        return b.bitcast(b.ref(val, View((val.size,), (1,), 0)), seen.dtype).as_strided(*view)
-    return b.ref(val, view)
-
-
-def _leaf(b: Builder, leaves: list[Spec], number: int) -> Val:
-    return b.input(number, leaves[number].numel, leaves[number].dtype)
-
-
-def _whole(b: Builder, ref: Ref, out: Spec) -> Val:
-    """The value behind a result as it will lie in memory: flat, in the order of the storage."""
-    if ref.dtype is not out.dtype:
-        raise TypeError(f"a lowering returned {ref.dtype} where {out.dtype} was declared")
-    if ref.size != out.numel:
-        raise ValueError(f"a lowering returned shape {ref.shape} where {tuple(out.shape)} was declared")
-    return ref.contiguous().val

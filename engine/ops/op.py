@@ -25,8 +25,8 @@ from ..autograd.records import GradFn, edge_of, forward_trace, save_input, save_
 from ..autograd.variable import Tensor, make, view
 from ..dtypes import scalar_type_name
 from ..graph.log import log_of, open_logs
+from ..graph.lower import refuse_double
 from ..graph.node import Call, Storage, write_call
-from ..graph.plan import refuse_double
 from ..graph.spec import Spec, spec
 from ..graph.view import row_major
 
