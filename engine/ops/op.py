@@ -115,6 +115,7 @@ class Op:
             grad_name or f"{camel(name.lstrip('_'))}Backward0", (GradFn,), {"op": self, "__module__": "torch.autograd"}
         )
         self.saves_all = tuple(sorted({i for k in saves.values() for i in k})) if type(saves) is dict else saves
+        self.saves_some: dict[tuple[bool, ...], tuple[int, ...]] = {}  # by which operands have a gradient
 
     def __call__(self, tensors: Sequence[Tensor], static: tuple = (), scalars: tuple = ()) -> Any:
         """Apply to tensors (same device), static arguments (hashable) and run-time numbers."""
@@ -172,24 +173,20 @@ class Op:
         fn.outs = call.outs
         if scalars:
             fn.scalars = scalars
-        edges = []
-        for t in tensors:
-            if not t._rg:
-                edges.append(None)
-            elif t._base is None and t._grad_fn is not None:
-                edges.append((t._grad_fn, t._out_nr))
-            else:
-                edges.append(edge_of(t))
-        fn.edges = edges
+        fn.edges = edges = [
+            None
+            if not t._rg
+            else edge_of(t)
+            if t._base is not None or (made := t._grad_fn) is None
+            else (made, t._out_nr)
+            for t in tensors
+        ]
         if mode.watch and mode.anomaly:
             fn.trace = forward_trace()
         if saves is None:
-            saves = self.saves
-            if type(saves) is dict:
-                if None in edges:
-                    saves = {i for k, e in enumerate(edges) if e is not None for i in saves.get(k, ())}
-                else:
-                    saves = self.saves_all
+            saves = self.saves_all
+            if saves and None in edges and self.saves_all is not self.saves:
+                saves = self._saves_for(edges)
         if saves:
             saved = [None] * len(edges)
             versions = [0] * len(edges)
@@ -207,12 +204,27 @@ class Op:
                 carries = t._spec.floating and (differentiable is None or i in differentiable)
                 kept[i] = save_output(t, i if carries else None)
             fn.saved_out = kept
+        if differentiable is None and len(results) == 1:
+            t = results[0]
+            if t._spec.floating:
+                t._grad_fn = fn
+                t._rg = True
+            return
         for i, t in enumerate(results):
             if t._spec.floating and (differentiable is None or i in differentiable):
                 t._grad_fn = fn
                 t._rg = True
                 if i:
                     t._out_nr = i
+
+    def _saves_for(self, edges: Sequence) -> tuple[int, ...]:
+        """Operands that the gradients of those with an edge read."""
+        wanted = tuple([e is not None for e in edges])
+        found = self.saves_some.get(wanted)
+        if found is None:
+            found = tuple(sorted({i for k, w in enumerate(wanted) if w for i in self.saves.get(k, ())}))
+            self.saves_some[wanted] = found
+        return found
 
     def _variant(self, call: Call) -> type[GradFn]:
         name = self.variant(call.specs, call.static)
