@@ -164,6 +164,9 @@ class BatchLog:
             raise RuntimeError(_READ)
         return self.behind.read(node.value())
 
+    def number(self, node: BatchNode) -> None:
+        """No short way to a single number: ``read`` tells what may be read."""
+
     def host_view(self, node: BatchNode) -> np.ndarray | None:
         """The memory, where it is the same for all. Raises RuntimeError otherwise."""
         if node.batched:
