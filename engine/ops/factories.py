@@ -15,6 +15,7 @@ from ..graph.spec import spec
 from . import creation
 from .creation import FULL, draw, finish, zeros_of
 from .op import dense_strides, function
+from .permutation import permutation
 from .views import sizes_of
 
 
@@ -247,10 +248,13 @@ def randperm(
     n: int, *, generator: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """A random permutation of 0 .. n-1, drawn on the host from the generator's state."""
-    seed, offset = (generator or creation.random.default_generator).take(2 * n)
-    order = np.random.Generator(np.random.Philox(key=[seed, offset])).permutation(n)
-    return finish(creation.tensor_from(order.astype(np.int64), dtype or dtypes.int64, device), requires_grad, out)
+    """A random permutation of 0 .. n-1 from the generator's state."""
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+    if n >= 1 << 31:
+        raise RuntimeError(f"n is too large: {n}")
+    numbers = (generator or creation.random.default_generator).take(4 * n + 64)
+    return finish(permutation((), (int(n), dtype or dtypes.int64, resolve(device)), numbers), requires_grad, out)
 
 
 @function(method=False)

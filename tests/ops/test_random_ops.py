@@ -11,6 +11,7 @@ import pytest
 
 import engine
 from engine.graph import host
+from engine.ops import permutation
 
 _N = 20_000
 
@@ -154,3 +155,30 @@ def test_multinomial() -> None:
             engine.tensor(bad).multinomial(1)
     with pytest.raises(RuntimeError, match="without replacement"):
         engine.ones(2).multinomial(3)
+
+
+@pytest.mark.parametrize("n", [1, 2, 65, 1000, 2049, 30_001])
+def test_permutations(n: int) -> None:
+    """Every number once, the same as in plain Python, another one each time."""
+    engine.manual_seed(5)
+    first, second = engine.randperm(n), engine.randperm(n, dtype=engine.float32)
+    assert first.dtype is engine.int64 and sorted(first.tolist()) == list(range(n))
+    assert sorted(second.tolist()) == list(range(n))
+    if n > 10:
+        assert first.tolist() != second.tolist() and first.tolist() != list(range(n))
+    if n < 3000:
+        assert np.array_equal(first.numpy(), permutation._meaning(n)(np.array([5, 0], np.uint64)))
+
+
+def test_permutations_are_uniform() -> None:
+    engine.manual_seed(0)
+    counts = np.zeros((4, 4))
+    for _ in range(600):
+        counts[np.arange(4), engine.randperm(4).numpy()] += 1
+    assert np.abs(counts / 600 - 0.25).max() < 0.08
+    big = engine.randperm(2**16).numpy()
+    assert abs(np.corrcoef(big, np.arange(2**16))[0, 1]) < 0.02
+    assert abs(np.corrcoef(big[1:], big[:-1])[0, 1]) < 0.02
+    assert engine.randperm(0).shape == (0,)
+    with pytest.raises(RuntimeError, match="non-negative"):
+        engine.randperm(-1)
