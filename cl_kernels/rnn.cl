@@ -13,6 +13,23 @@
 // projected; LANES on GPUs, where a work-item has one column and neighbours read neighbouring elements.
 
 #ifdef PACK
+#ifdef TURN
+// 8 x 8 transpose of eight V8 in registers (three rounds of two-input shuffles).
+#define LO2(x, y) (V8)(x.s0, y.s0, x.s1, y.s1, x.s4, y.s4, x.s5, y.s5)
+#define HI2(x, y) (V8)(x.s2, y.s2, x.s3, y.s3, x.s6, y.s6, x.s7, y.s7)
+#define LO4(x, y) (V8)(x.s0, x.s1, y.s0, y.s1, x.s4, x.s5, y.s4, y.s5)
+#define HI4(x, y) (V8)(x.s2, x.s3, y.s2, y.s3, x.s6, x.s7, y.s6, y.s7)
+#define TRANSPOSE8(x0, x1, x2, x3, x4, x5, x6, x7)                                                                     \
+  const V8 a0 = LO2(x0, x1), a1 = HI2(x0, x1), a2 = LO2(x2, x3), a3 = HI2(x2, x3);                                     \
+  const V8 a4 = LO2(x4, x5), a5 = HI2(x4, x5), a6 = LO2(x6, x7), a7 = HI2(x6, x7);                                     \
+  const V8 b0 = LO4(a0, a2), b1 = HI4(a0, a2), b2 = LO4(a1, a3), b3 = HI4(a1, a3);                                     \
+  const V8 b4 = LO4(a4, a6), b5 = HI4(a4, a6), b6 = LO4(a5, a7), b7 = HI4(a5, a7);                                     \
+  x0 = (V8)(b0.lo, b4.lo), x1 = (V8)(b1.lo, b5.lo), x2 = (V8)(b2.lo, b6.lo), x3 = (V8)(b3.lo, b7.lo);                  \
+  x4 = (V8)(b0.hi, b4.hi), x5 = (V8)(b1.hi, b5.hi), x6 = (V8)(b2.hi, b6.hi), x7 = (V8)(b3.hi, b7.hi);
+#define ROW(i) *(__global const V8 *)(from + (u + i) * unit_stride + k)
+#define PUT(i, x) *(__global V8 *)(at + i * gates * width) = x;
+#endif
+
 // Output unit c of gate g and inner position k lies at w[(g * units + c) * unit_stride + k * k_stride].
 KATTR __kernel void eng_rnn_pack(__global const CT *w0, long w0_off, __global const CT *w1, long w1_off,
                                  __global CT *out, long out_off, long gates, long units, long kk, long unit_stride,
@@ -38,13 +55,10 @@ KATTR __kernel void eng_rnn_pack(__global const CT *w0, long w0_off, __global co
       for (; u + 8 <= count; u += 8) {
         long k = k0;
         for (; k + 8 <= k1; k += 8) {
-          CT tile[64];
-          for (int i = 0; i < 8; i++) *(V8 *)(tile + 8 * i) = *(__global const V8 *)(from + (u + i) * unit_stride + k);
-          for (int i = 0; i < 8; i++) {
-            V8 v = (V8)(tile[i], tile[8 + i], tile[16 + i], tile[24 + i], tile[32 + i], tile[40 + i], tile[48 + i],
-                        tile[56 + i]);
-            *(__global V8 *)(to + ((k + i) * gates + g) * width + u) = v;
-          }
+          V8 x0 = ROW(0), x1 = ROW(1), x2 = ROW(2), x3 = ROW(3), x4 = ROW(4), x5 = ROW(5), x6 = ROW(6), x7 = ROW(7);
+          TRANSPOSE8(x0, x1, x2, x3, x4, x5, x6, x7)
+          __global CT *at = to + (k * gates + g) * width + u;
+          PUT(0, x0) PUT(1, x1) PUT(2, x2) PUT(3, x3) PUT(4, x4) PUT(5, x5) PUT(6, x6) PUT(7, x7)
         }
         for (; k < k1; k++)
           for (int i = 0; i < 8; i++) to[(k * gates + g) * width + u + i] = from[(u + i) * unit_stride + k * k_stride];

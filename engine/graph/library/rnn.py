@@ -88,7 +88,7 @@ class _Launches:
         parts = _up(units, layer.directions)
         parts *= max(1, _up(layer.batch, _MOST_ROWS * parts))
         weights = layer.gates * layer.width * self.itemsize
-        few = layer.directions * layer.batch < units and weights > _SPLIT_BYTES // 8
+        few = layer.directions * layer.batch < units and weights > _SPLIT_BYTES // 2
         self.by_step = self.gpu or (units > 1 and layer.steps > 0 and (few or weights > _SPLIT_BYTES))
         if self.by_step:
             parts = _up(layer.batch, _MOST_ROWS)
