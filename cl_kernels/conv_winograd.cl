@@ -7,7 +7,8 @@
 //   eng_wino_input    v[tile block][36][depth][tiles of the block]
 //   eng_wino_output   products of one tile block, MR rows at a time, transformed and stored at once
 //
-// Tiles of 4x4 outputs are flattened over (image, tile row, tile column); a tile block holds up to NV*VW of them.
+// With dilation, every dh-th row and dw-th column of an image make an image of their own (a phase).
+// Tiles of 4x4 outputs are flattened over (image, phase, tile row, tile column); a tile block holds up to NV*VW of them.
 // rows/depth are output/input channels, or the reverse for grad-input (FLIP: weights transposed and turned).
 // Options: VW lanes, MR (4 or 8) and NV of the register tile, FLIP.
 
@@ -106,15 +107,17 @@ VT eng_fourth(__local const float *p) {
     return r;
 }
 
-// VW tiles of one tile row, its first input element at (y0, x0) of the plane: transformed into out[36][stride].
-void eng_wino_strip(__global const float *plane, int ih, int iw, int y0, int x0, int tiles, __local float *rows,
-                    __local float *out, int stride, VT zero) {
+// VW tiles of one tile row, its first input element at (y0, x0) of the plane, dilation dh x dw: transformed into
+// out[36][stride].
+void eng_wino_strip(__global const float *plane, int ih, int iw, int y0, int x0, int dh, int dw, int tiles,
+                    __local float *rows, __local float *out, int stride, VT zero) {
     const int need = 4 * tiles + 2;
-    const int lo = x0 < 0 ? (-x0 < need ? -x0 : need) : 0;
-    int hi = iw - x0 < need ? iw - x0 : need;
+    const int before = x0 < 0 ? (-x0 + dw - 1) / dw : 0, lo = before < need ? before : need;
+    const int inside = iw > x0 ? (iw - x0 + dw - 1) / dw : 0;
+    int hi = inside < need ? inside : need;
     hi = hi > lo ? hi : lo;
     for (int r = 0; r < 6; r++) {
-        const int y = y0 + r;
+        const int y = y0 + r * dh;
         __local float *d = rows + r * ROW;
         if ((uint)y >= (uint)ih) {
             for (int i = 0; i < need; i++) d[i] = 0.0f;
@@ -122,7 +125,10 @@ void eng_wino_strip(__global const float *plane, int ih, int iw, int y0, int x0,
         }
         __global const float *s = plane + (long)y * iw + x0;
         for (int i = 0; i < lo; i++) d[i] = 0.0f;
-        for (int i = lo; i < hi; i++) d[i] = s[i];
+        if (dw == 1)
+            for (int i = lo; i < hi; i++) d[i] = s[i];
+        else
+            for (int i = lo; i < hi; i++) d[i] = s[i * dw];
         for (int i = hi; i < need; i++) d[i] = 0.0f;
     }
     for (int i = 0; i < need; i += VW) {
@@ -150,10 +156,11 @@ void eng_wino_strip(__global const float *plane, int ih, int iw, int y0, int x0,
 
 // Group (tile block of `block` tiles, share of the channels). ph, pw: padding before.
 KATTR __kernel void eng_wino_input(__global const float *x, long x_off, __global float *v, long v_off, long depth,
-                                   long ih, long iw, long oh, long ow, long ph, long pw, long first, long last, long block, long share) {
+                                   long ih, long iw, long oh, long ow, long dh, long dw, long ph, long pw, long first,
+                                   long last, long block, long share) {
     __local float rows[6 * ROW + 8] __attribute__((aligned(64)));
     __local float out[36 * (WIDTH + VW)] __attribute__((aligned(64)));
-    const int tw = (int)(ow + 3) / 4, th = (int)(oh + 3) / 4;
+    const int tw = (int)((ow + dw - 1) / dw + 3) / 4, th = (int)((oh + dh - 1) / dh + 3) / 4, phases = (int)(dh * dw);
     const int t0 = (int)(first + get_group_id(0) * block);
     const int count = (int)last - t0 < (int)block ? (int)last - t0 : (int)block;
     const int width = (count + VW - 1) / VW * VW, stride = WIDTH + VW;
@@ -164,11 +171,12 @@ KATTR __kernel void eng_wino_input(__global const float *x, long x_off, __global
     for (int c = c0; c < c1; c++) {
         int tiles;
         for (int t = 0; t < count; t += tiles) {
-            const int tx = (t0 + t) % tw, ty = (t0 + t) / tw % th, n = (t0 + t) / (tw * th);
+            const int tx = (t0 + t) % tw, ty = (t0 + t) / tw % th, image = (t0 + t) / (tw * th), n = image / phases;
+            const int py = image % phases / (int)dw, px = image % (int)dw;
             tiles = tw - tx < count - t ? tw - tx : count - t;
             tiles = tiles < VW ? tiles : VW;
-            eng_wino_strip(x + x_off + (n * depth + c) * ih * iw, (int)ih, (int)iw, 4 * ty - (int)ph,
-                           4 * tx - (int)pw, tiles, rows, out + t, stride, (VT)(0));
+            eng_wino_strip(x + x_off + (n * depth + c) * ih * iw, (int)ih, (int)iw, 4 * ty * (int)dh + py - (int)ph,
+                           4 * tx * (int)dw + px - (int)pw, (int)dh, (int)dw, tiles, rows, out + t, stride, (VT)(0));
         }
         for (int p = 0; p < 36; p++)
             for (int i = 0; i < width; i += VW)
@@ -273,10 +281,10 @@ void eng_wino_finish(__local const float *m, int step, __local float *out, int p
 // Group (tile block, share of the row tiles). out: [batch][rows][oh][ow]. Tiles first..last of all.
 KATTR __kernel void eng_wino_output(__global const float *u, long u_off, __global const float *v, long v_off,
                                     __global float *out, long out_off, long rows, long depth, long oh,
-                                    long ow, long first, long last, long block, long share EPILOGUE_PARAMS) {
+                                    long ow, long dh, long dw, long first, long last, long block, long share EPILOGUE_PARAMS) {
     __local float prod[36 * MR * WIDTH] __attribute__((aligned(64)));
     __local float strip[4 * 4 * WIDTH] __attribute__((aligned(64)));
-    const int tw = (int)(ow + 3) / 4, th = (int)(oh + 3) / 4;
+    const int tw = (int)((ow + dw - 1) / dw + 3) / 4, th = (int)((oh + dh - 1) / dh + 3) / 4, phases = (int)(dh * dw);
     const int t0 = (int)(first + get_group_id(0) * block);
     const int count = (int)last - t0 < (int)block ? (int)last - t0 : (int)block;
     const int nv = (count + VW - 1) / VW, width = nv * VW;
@@ -308,15 +316,26 @@ KATTR __kernel void eng_wino_output(__global const float *u, long u_off, __globa
                 eng_wino_finish(prod + r * WIDTH + j * VW, MR * WIDTH, strip + 4 * VW * j, 4 * WIDTH, (VT)(0));
             int run;
             for (int t = 0; t < count; t += run) {
-                const int tx = (t0 + t) % tw, ty = (t0 + t) / tw % th, n = (t0 + t) / (tw * th);
+                const int tx = (t0 + t) % tw, ty = (t0 + t) / tw % th, image = (t0 + t) / (tw * th), n = image / phases;
+                const int py = image % phases / (int)dw, px = image % (int)dw;
                 run = tw - tx < count - t ? tw - tx : count - t;
-                const int len = 4 * run < (int)ow - 4 * tx ? 4 * run : (int)ow - 4 * tx;
+                const int x0 = 4 * tx * (int)dw + px, left = ((int)ow - x0 + (int)dw - 1) / (int)dw;
+                const int len = 4 * run < left ? 4 * run : left;
                 __global float *o = out + out_off + (n * rows + ch) * oh * ow;
-                for (int i = 0; i < 4 && 4 * ty + i < (int)oh; i++) {
-                    const int pix = (4 * ty + i) * (int)ow + 4 * tx;
+                for (int i = 0; i < 4; i++) {
+                    const int y = (4 * ty + i) * (int)dh + py, pix = y * (int)ow + x0;
+                    if (y >= (int)oh) break;
                     __local const float *s = strip + i * 4 * WIDTH + 4 * t;
-                    for (int e = 0; e < len; e++) o[pix + e] = s[e];
-                    EPILOGUE(o + pix, n, ch, pix, len);
+                    if (dw == 1) {
+                        for (int e = 0; e < len; e++) o[pix + e] = s[e];
+                        EPILOGUE(o + pix, n, ch, pix, len);
+                    } else {
+                        for (int e = 0; e < len; e++) {
+                            const int at = pix + e * (int)dw;
+                            o[at] = s[e];
+                            EPILOGUE(o + at, n, ch, at, 1);
+                        }
+                    }
                 }
             }
         }

@@ -167,6 +167,9 @@ def test_winograd(op, width):
     assert choose(caps, dtypes.float32, plain(8, 64, 64, (56, 56), 3, padding=1), op) == "direct"
     for p in (wide, PROBLEMS["3x3"], PROBLEMS["tiny images"], plain(1, 4, 9, (6, 7), 3, padding=(0, 2))):
         check(op, p, "float32", caps, "winograd", winograd=True)
+    if op != "WEIGHT":
+        for d, pad in ((2, 2), (3, 1)):
+            check(op, plain(2, 5, 9, (13, 27), 3, padding=pad, dilation=d), "float32", caps, "winograd", winograd=True)
 
 
 @pytest.mark.parametrize("op", BUILD)
@@ -263,7 +266,8 @@ EPILOGUE = """
 
 
 @pytest.mark.parametrize(
-    "label", ["3x3", "tiny images", "groups", "depthwise stride", "depthwise 7x7", "few channels", "3d", "1d", "1x1"]
+    "label",
+    ["3x3", "tiny images", "dilated", "groups", "depthwise stride", "depthwise 7x7", "few channels", "3d", "1d", "1x1"],
 )
 def test_epilogue_sees_every_output_once(label):
     p = PROBLEMS[label]
@@ -272,7 +276,7 @@ def test_epilogue_sees_every_output_once(label):
     y = oracle("FORWARD", p, *exact)
     want = np.maximum(y + added, 0)
     text = f"#define CHANNELS {p.out_channels}\n#define PIXELS {p.out_pixels}\n{EPILOGUE}"
-    more = ["winograd"] if p.kernel == (3, 3) and p.groups == 1 else []
+    more = ["winograd"] if label in ("3x3", "tiny images", "dilated") else []
     for variant in candidates(device_caps(), dtypes.float32, p) + more:
         calls = conv_forward(device_caps(), dtypes.float32, p, epilogue=True, variant=variant)
         assert [c.epilogue for c in calls].count(True) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from engine.graph.library.call import Int, KernelCall, Operand, Scratch
@@ -14,7 +15,7 @@ _SLAB = 16 << 20  # elements of transformed input held at a time
 
 
 def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
-    """3x3 in two dimensions, stride and dilation 1, one group, float32, forward or grad-input."""
+    """3x3 in two dimensions, stride 1, one group, float32, forward or grad-input."""
     p = problem.normal()
     lanes = _lanes(caps)
     local = 4 * (36 * _rows(lanes) + 16) * _VECTORS * lanes + 2048
@@ -26,8 +27,7 @@ def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
         and p.in_size[0] == 1
         and p.padding[0] == (0, 0)
         and p.stride == (1, 1, 1)
-        and p.dilation == (1, 1, 1)
-        and (op == "FORWARD" or max(p.padding[1][0], p.padding[2][0]) <= 2)
+        and (op == "FORWARD" or all(lo <= 2 * d for (lo, _), d in zip(p.padding[1:], p.dilation[1:], strict=True)))
         and local <= caps.local_mem_size
     )
 
@@ -40,11 +40,18 @@ def pays(problem: ConvProblem, op: str = "FORWARD") -> bool:
     40 to 60 for the weights.
     """
     p = problem.normal()
-    tiles = p.batch * ceil_div(p.out_size[1], 4) * ceil_div(p.out_size[2], 4)
+    tiles = p.batch * _tiles(p.out_size[1:], p.dilation[1:])
     transform = 8 if op == "WEIGHT" else 5
+    if p.dilation != (1, 1, 1):
+        transform = 20  # an element at a time
     gain = 1.44 * p.batch * p.out_pixels / max(1, tiles * 16) - 0.36
     gain -= transform / p.in_channels + transform / p.out_channels
     return gain > 0.5 and tiles * gain > 60
+
+
+def _tiles(size: tuple[int, ...], dilation: tuple[int, ...]) -> int:
+    """Tiles of one image: of all the images that every d-th row and column make."""
+    return prod(d * ceil_div(ceil_div(n, d), 4) for n, d in zip(size, dilation, strict=True))
 
 
 def _lanes(caps: Any) -> int:
@@ -63,7 +70,8 @@ def convolution(caps: Any, problem: ConvProblem, op: str, *, epilogue: bool = Fa
     forward = op == "FORWARD"
     rows, depth = (p.out_channels, p.in_channels) if forward else (p.in_channels, p.out_channels)
     (ih, iw), (oh, ow) = (p.in_size[1:], p.out_size[1:]) if forward else (p.out_size[1:], p.in_size[1:])
-    pads = [lo if forward else 2 - lo for lo, _ in p.padding[1:]]
+    dilation = p.dilation[1:]
+    pads = [lo if forward else 2 * d - lo for (lo, _), d in zip(p.padding[1:], dilation, strict=True)]
     options = (f"-DVW={lanes}", f"-DMR={mr}", f"-DNV={_VECTORS}")
     row_tiles = ceil_div(rows, mr)
     u = Scratch("wino_u", 4 * 36 * (row_tiles * depth * mr + 16))
@@ -77,11 +85,11 @@ def convolution(caps: Any, problem: ConvProblem, op: str, *, epilogue: bool = Fa
         options if forward else (*options, "-DFLIP"),
         nbytes=4 * 45 * rows * depth,
     )
-    tiles = p.batch * ceil_div(oh, 4) * ceil_div(ow, 4)
+    tiles = p.batch * _tiles((oh, ow), dilation)
     slabs = ceil_div(36 * depth * tiles, _SLAB)
     slab = round_up(ceil_div(tiles, slabs), lanes)
     v = Scratch("wino_v", 4 * 36 * depth * slab)
-    image = (Int(ih), Int(iw), Int(oh), Int(ow), *map(Int, pads))
+    image = (Int(ih), Int(iw), Int(oh), Int(ow), *map(Int, (*dilation, *pads)))
     calls = [weights]
     for first in range(0, tiles, slab):
         last = min(first + slab, tiles)
@@ -107,7 +115,7 @@ def convolution(caps: Any, problem: ConvProblem, op: str, *, epilogue: bool = Fa
                 "eng_wino_output",
                 (blocks, ceil_div(row_tiles, share)),
                 (1, 1),
-                (u, v, Operand("out"), Int(rows), Int(depth), Int(oh), Int(ow), *span, Int(share)),
+                (u, v, Operand("out"), Int(rows), Int(depth), Int(oh), Int(ow), *map(Int, dilation), *span, Int(share)),
                 options,
                 epilogue=epilogue and forward,
                 flops=p.flops * (last - first) // tiles,
