@@ -5,18 +5,9 @@
 //
 // Options: A_PLACE and B_PLACE: the operand is read where it lies (B: contiguous rows of at least NR elements) and not
 // packed. LA, LB, LC: elements of the local buffers for packed A, packed B and, where C is narrower than the
-// arithmetic, C. PREFETCH: the compiler has __builtin_prefetch for the host's addresses (PoCL). More in gemm_common.h.
+// arithmetic, C. More in gemm_common.h.
 #include "gemm_common.h"
 #include "gemm_pack.h"
-
-#ifdef PREFETCH
-#define TO_L1(p) __builtin_prefetch((const void *)(size_t)(p), 1, 3)
-#define TO_L2(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
-#else
-#define TO_L1(p)
-#define TO_L2(p)
-#endif
-#define LINE (64 / (long)sizeof(ST)) // elements in a cache line
 
 #ifdef NARROW
 #define CSPACE __local
@@ -199,9 +190,15 @@ __kernel KATTR void eng_gemm_block(__global const ST *restrict a, long a_offset,
       k0 += kk;
     } while (k0 < k_end);
 #ifdef NARROW
-    for (long i = 0; i < mb; i++)
-      for (long j = 0; j < nb; j++)
-        cb[i * c_rs + j * c_cs] = to_out(acc[i * nc + j]);
+    for (long i = 0; i < mb; i++) {
+      __global OT *line = cb + i * c_rs;
+      if (c_cs == 1)
+        for (long j = 0; j < nb; j++)
+          line[j] = to_out(acc[i * nc + j]);
+      else
+        for (long j = 0; j < nb; j++)
+          line[j * c_cs] = to_out(acc[i * nc + j]);
+    }
 #endif
 #ifndef NO_EPILOGUE
     long lines = swapped ? nb : mb, line0 = swapped ? j0 : i0, stride = swapped ? c_cs : c_rs;

@@ -1,7 +1,8 @@
 // What the matrix product kernels share: types, 16-bit floats, register tiles, the epilogue hook.
 //
 // Options: ST element type in memory, CT type of the arithmetic, VW vector width of CT, NARROW when ST is not CT, HALF
-// (1 float16, 2 bfloat16) when ST holds 16-bit floats as ushort, PARTIAL to write CT instead of ST. MR and NV: the
+// (1 float16, 2 bfloat16) when ST holds 16-bit floats as ushort, PARTIAL to write CT instead of ST. PREFETCH:
+// the compiler has __builtin_prefetch for the host's addresses (PoCL). MR and NV: the
 // register tile is MR x NR, NR = NV * VW. Accumulators are named scalars made by macros: LLVM keeps an indexed private
 // array in memory.
 
@@ -32,11 +33,11 @@ typedef CAT(CT, 2) V2 __attribute__((aligned(sizeof(CT))));
 
 #if HALF == 1
 // binary16 <-> binary32 in integer arithmetic: cl_khr_fp16 is not needed and the loops around it vectorise.
+// Small numbers go through integers: arithmetic on binary32 denormals is slow.
 static float to_ct(ushort h) {
-  uint magnitude = (uint)(h & 0x7fff);
-  float finite = as_float(magnitude << 13) * 0x1p112f;
-  uint bits = magnitude >= 0x7c00u ? (magnitude << 13) + 0x70000000u : as_uint(finite);
-  return as_float(bits | ((uint)(h & 0x8000) << 16));
+  uint m = (uint)(h & 0x7fff);
+  uint small = as_uint((float)m * 0x1p-24f), bits = (m << 13) + (m >= 0x7c00u ? 0x70000000u : 0x38000000u);
+  return as_float((m < 0x400u ? small : bits) | ((uint)(h & 0x8000) << 16));
 }
 static ushort from_ct(float f) {
   uint bits = as_uint(f), sign = (bits >> 16) & 0x8000u, x = bits & 0x7fffffffu;
@@ -63,8 +64,10 @@ static ushort from_ct(float f) {
 #define E8(p, i) E4(p, i), E4(p, i + 4)
 #define E16(p, i) E8(p, i), E8(p, i + 8)
 #define LOADV(p) (AVT)(CAT(E, VW)(p, 0))
+#define LOAD8(p) (V8)(E8(p, 0))
 #else
 #define LOADV(p) *(__global const VT *)(p)
+#define LOAD8(p) (*(__global const V8 *)(p))
 #endif
 
 #ifdef PARTIAL
@@ -74,6 +77,15 @@ typedef CT OT;
 typedef ST OT;
 #define to_out(x) from_ct(x)
 #endif
+#ifdef PREFETCH
+#define TO_L1(p) __builtin_prefetch((const void *)(size_t)(p), 1, 3)
+#define TO_L2(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
+#else
+#define TO_L1(p)
+#define TO_L2(p)
+#endif
+#define LINE (64 / (long)sizeof(ST)) // elements in a cache line
+
 #define MIN(x, y) ((x) < (y) ? (x) : (y))
 
 #define ACC(i, j) acc##i##_##j

@@ -45,12 +45,6 @@
     PART(d + 6 * width, x6);                                                                                           \
     PART(d + 7 * width, x7);                                                                                           \
   }
-#ifdef NARROW
-#define LOAD8(p) (V8)(E8(p, 0))
-#else
-#define LOAD8(p) (*(__global const V8 *)(p))
-#endif
-
 // dst[k][width] = src[w * sw + k * sk] for w < valid; the lanes beyond repeat the last one (they are never stored).
 static void pack_strided(__local CT *dst, __global const ST *src, long width, long valid, long kk, long sw, long sk) {
   for (long k = 0; k < kk; k++)

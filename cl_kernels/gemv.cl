@@ -46,8 +46,10 @@ static void store_y(__global ST *y, __local const CT *ys, long vectors, long row
       y[v * y_vs + r * y_rs] = from_ct(ys[v * (LY / MV) + r]);
 }
 #ifdef GEMV_DOT
+#define AHEAD (24 * LINE) // elements between a load and what is prefetched
 #define W_POINTER(i) __global const ST *w##i = w + (r + i < nr ? r + i : nr - 1) * w_rs + k0;
 #define LOAD_W(i) AVT m##i = LOADV(w##i + d);
+#define FETCH_W(i) TO_L1(w##i + d + AHEAD);
 #define DOT1(i, v) ACC(i, v) = m##i * x##v + ACC(i, v);
 #define DOT(i) VECTORS(DOT1, i)
 #define LOAD_X(i, v) AVT x##v = *(__local const VT *)(xs + v * KX + d);
@@ -91,6 +93,7 @@ __kernel KATTR void eng_gemv_dot(__global const ST *restrict w_, long w_offset, 
       for (; d + VW <= kk; d += VW) {
         VECTORS(LOAD_X, 0)
         FOUR(LOAD_W)
+        FOUR(FETCH_W)
         FOUR(DOT)
       }
       for (; d < kk; d++) {

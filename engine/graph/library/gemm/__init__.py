@@ -53,7 +53,7 @@ def gemm_calls(
         calls = tiled_calls(caps, problem, v, v.kc)
     elif v.method in ("dot", "axpy"):
         size = buffers(caps, element)
-        calls = vector_calls(problem, v, (size.x, size.y))
+        calls = vector_calls(caps, problem, v, (size.x, size.y))
     else:
         size = buffers(caps, element)
         _check_fits(problem, v, (size.a, size.b, size.c))

@@ -133,8 +133,8 @@ def vector_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> floa
     # bound by loads of the matrix: about one vector in three cycles
     work = chunk * p.k / v.vw * (3.0 + 0.5 * v.mr) * (1.0 if v.method == "dot" else 1.15) * _conversion(p)
     work += p.k * v.mr * 0.3 + chunk * 20.0
-    if v.method == "axpy" and chunk * size < 4096:  # short pieces of rows defeat the prefetchers
-        work *= 1.0 + 0.15 * (4096 / (chunk * size) - 1.0)
+    if v.method == "axpy" and chunk < rows:  # short pieces of rows defeat the prefetchers
+        work *= 1.0 + 0.13 * (1536 / (chunk * size)) ** 0.5
     return _makespan(cls, caps, _groups(p, v), work)
 
 

@@ -130,7 +130,7 @@ def tiled_calls(caps: DeviceCaps, problem: Problem, variant: Variant, depth: int
     return [call, _sum_call(p, v, caps.compute_units)] if v.splits > 1 else [call]
 
 
-def vector_calls(problem: Problem, variant: Variant, buffers: tuple[int, int]) -> list[KernelCall]:
+def vector_calls(caps: DeviceCaps, problem: Problem, variant: Variant, buffers: tuple[int, int]) -> list[KernelCall]:
     """Few rows of C (the matrix is B) or few columns (the matrix is A).
 
     ``buffers``: elements of the local buffers for the vectors and for the outputs of a group.
@@ -148,6 +148,7 @@ def vector_calls(problem: Problem, variant: Variant, buffers: tuple[int, int]) -
         x = (p.b.batch, p.b.col, p.b.row)
         y = (p.c_batch, 1, p.c_ld)
     dot = v.method == "dot"
+    flags = _options("GEMV_DOT" if dot else "GEMV_AXPY", p.element, v, MV=v.mr, LX=buffers[0], LY=buffers[1])
     return [
         KernelCall(
             _VECTOR_SOURCE,
@@ -160,7 +161,7 @@ def vector_calls(problem: Problem, variant: Variant, buffers: tuple[int, int]) -
                 Operand("out"),
                 *_ints(rows, vectors, p.k, matrix_batch, step_out if dot else step_k, *x, *y, v.nc, by_row),
             ),
-            _options("GEMV_DOT" if dot else "GEMV_AXPY", p.element, v, MV=v.mr, LX=buffers[0], LY=buffers[1]),
+            (*flags, "-DPREFETCH") if caps.is_pocl else flags,
             flops=p.flops,
             nbytes=p.nbytes,
         )
