@@ -115,6 +115,7 @@ KATTR __kernel void eng_pool_item(__global const ST *x, long x_off, __global ST 
 
 #ifndef ADAPTIVE
 #define SPAN 256
+#define SHORT 24 // rows that are done an output at a time: vectors would be mostly empty
 
 // First output position whose tap at offset t (from the window's start) is at or after the input position `at`.
 int eng_reach(int at, int t, const Dim *a) {
@@ -142,11 +143,55 @@ KATTR __kernel void eng_pool_rows(__global const ST *x, long x_off, __global ST 
     int place[SPAN];
     const long all = planes * od * oh, r0 = (long)get_group_id(0) * rows;
     const long r1 = r0 + rows < all ? r0 + rows : all;
+    Window across[SHORT];
+    const int is_short = ow <= SHORT;
+    for (int i = 0; is_short && i < (int)ow; i++) across[i] = eng_window(&ax, i);
+    long plane = r0 / (od * oh);
+    int oz = (int)(r0 / oh - plane * od), oy = (int)(r0 % oh) - 1;
     for (long r = r0; r < r1; r++) {
-        const long plane = r / (od * oh);
-        const int oz = (int)(r / oh - plane * od), oy = (int)(r % oh);
+        if (++oy == (int)oh) {
+            oy = 0;
+            if (++oz == (int)od) {
+                oz = 0;
+                plane++;
+            }
+        }
         const Window wz = eng_window(&az, oz), wy = eng_window(&ay, oy);
         __global const ST *p = x + x_off + plane * ipix;
+        if (is_short) {
+            for (int i = 0; i < (int)ow; i++) {
+                const Window wx = across[i];
+#ifdef MAXIMUM
+                CT best = LOWEST;
+                int where = (wz.begin * ay.in + wy.begin) * ax.in + wx.begin;
+#else
+                CT sum = (CT)0;
+#endif
+                for (int z = wz.begin; z < wz.end; z += wz.step)
+                    for (int y = wy.begin; y < wy.end; y += wy.step) {
+                        const int row = (z * ay.in + y) * ax.in;
+                        for (int c = row + wx.begin; c < row + wx.end; c += wx.step) {
+                            const CT v = FETCH(p, c);
+#ifdef MAXIMUM
+                            const int take = (v > best) | (v != v);
+                            best = take ? v : best;
+                            where = take ? c : where;
+#else
+                            sum += v;
+#endif
+                        }
+                    }
+#ifdef MAXIMUM
+                STORE(out + out_off, r * ow + i, best);
+#ifdef WITH_INDEX
+                index[index_off + r * ow + i] = where;
+#endif
+#else
+                STORE(out + out_off, r * ow + i, sum / (CT)eng_divisor(&wz, &wy, &wx, include_pad, divisor));
+#endif
+            }
+            continue;
+        }
         for (int x0 = 0; x0 < (int)ow; x0 += SPAN) {
             const int x1 = x0 + SPAN < (int)ow ? x0 + SPAN : (int)ow;
 #ifdef MAXIMUM
