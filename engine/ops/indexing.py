@@ -108,9 +108,8 @@ def _index_grad(ctx: Any, g: Tensor) -> tuple:
 class _Index(Op):
     """Reads save the index tensors, however many there are."""
 
-    def record(self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple) -> None:
-        self.saves = tuple(range(1, len(tensors)))
-        super().record(call, tensors, results, static, scalars)
+    def record(self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None) -> None:
+        super().record(call, tensors, results, static, scalars, tuple(range(1, len(tensors))))
 
 
 _index = _Index("index", _index_rule, _index_lower, _index_grad)
@@ -151,9 +150,8 @@ def _put_grad(ctx: Any, g: Tensor) -> tuple:
 
 
 class _Put(_Index):
-    def record(self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple) -> None:
-        self.saves = tuple(range(2, len(tensors)))
-        Op.record(self, call, tensors, results, static, scalars)
+    def record(self, call: Any, tensors: Any, results: Any, static: tuple, scalars: tuple, saves: Any = None) -> None:
+        Op.record(self, call, tensors, results, static, scalars, tuple(range(2, len(tensors))))
 
 
 _put = _Put("index_put", lambda x, *args: (tuple(x.shape), x.dtype), _put_lower, _put_grad)
