@@ -17,6 +17,7 @@ from .. import dtypes
 from ..autograd.backward import grad as gradient
 from ..autograd.mode import enable_grad, mode
 from ..autograd.variable import Tensor
+from ..graph.library import reference
 from ..graph.library import rnn as library
 from ..graph.native import Native
 from ..graph.spec import Spec
@@ -157,6 +158,7 @@ def _lower(keep: bool) -> Callable[..., list]:
         native = Native(
             "recurrent", tuple(inputs), tuple(results), tuple((shape, compute) for shape in shapes),
             lambda caps: library.forward(caps, compute.name, n, strides, keep, given), False, ("math.cl",),
+            reference.recurrent(n, tuple(inputs), strides, keep, given),
         )  # fmt: skip
         made = b.kernel(native, [_dense(ref) for ref in inputs.values()], native.outputs)
         return [out.cast(t) for out, t in zip(made, stored, strict=True)]

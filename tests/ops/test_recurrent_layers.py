@@ -109,6 +109,31 @@ def test_vmap_and_forward_mode():
     np.testing.assert_allclose(moved.detach().numpy(), step.numpy(), atol=1e-4)
 
 
+class Encoded(engine.data.Dataset):
+    """Items that a recurrent layer makes where they are asked for."""
+
+    def __init__(self, net, x):
+        self.net, self.x = net, x
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        with engine.no_grad():
+            return self.net(self.x[i])[0]
+
+
+@pytest.mark.parametrize(
+    "options", [("GRU", {}), ("LSTM", {"bidirectional": True, "proj_size": 2}), ("RNN", {})], ids=str
+)
+def test_layers_in_loader_workers(options):
+    net, x = getattr(nn, options[0])(3, 5, **options[1]), engine.randn(2, 4, 2, 3)
+    data = Encoded(net, x)
+    made = list(engine.data.DataLoader(data, batch_size=None, num_workers=1))
+    for got, expected in zip(made, (data[0], data[1]), strict=True):
+        np.testing.assert_allclose(got.numpy(), expected.numpy(), atol=1e-6)
+
+
 def launches(program):
     engine.synchronize()
     before = engine.launch_count()

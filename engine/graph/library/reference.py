@@ -1,4 +1,4 @@
-"""What the hand-written kernels of scans, scatters, searches and sorts mean, in NumPy.
+"""What the hand-written kernels of scans, scatters, searches, sorts and recurrent layers mean, in NumPy.
 
 Data-loader workers compute with these, and tests compare the kernels with them.
 """
@@ -6,6 +6,7 @@ Data-loader workers compute with these, and tests compare the kernels with them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -154,3 +155,56 @@ def rank_rows(rank: int, mode: int) -> Callable[..., list[np.ndarray]]:
         return [np.take_along_axis(x, index, -1)[..., 0], index[..., 0].astype(np.int64)]
 
     return run
+
+
+def recurrent(n: Any, names: tuple[str, ...], strides: tuple[int, int], keep: bool, given: bool) -> Callable[..., list]:
+    """A recurrent layer over all steps: arguments and results as those of ``rnn.forward`` for the layer ``n``."""
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        a = dict(zip(names, arrays, strict=True))
+        dtype = a["x0"].dtype
+        starts = a["off"].reshape(-1) if n.packed else np.arange(n.steps + 1) * n.batch
+        y = np.empty((n.rows, n.directions * n.width), dtype)
+        kept = np.empty((n.directions, n.rows, n.kept), dtype)
+        m = np.empty((n.directions, n.rows, n.hidden), dtype)
+        finals: list[list[np.ndarray]] = [[], []]
+        for d in range(n.directions):
+            h = a["h0"][d].copy() if n.state else np.zeros((n.batch, n.width), dtype)
+            c = a["c0"][d].copy() if "c0" in a else np.zeros((n.batch, n.hidden), dtype)
+            bias_x, bias_h = (a[f"b_ih{d}"], a[f"b_hh{d}"]) if n.bias and not given else (0, 0)
+            for t in reversed(range(n.steps)) if d else range(n.steps):
+                lines = slice(starts[t], starts[t + 1])
+                size = starts[t + 1] - starts[t]
+                at = ((starts[t] if n.packed else t) * strides[0] + np.arange(size) * strides[1]) // n.gates
+                from_h = a[f"s{d}"][:size] if given else h[:size] @ a[f"w_hh{d}"].T + bias_h
+                out, c[:size], parts = _cell(n.kind, a[f"x{d}"][at] + bias_x, from_h, h[:size], c[:size])
+                m[d, lines] = out
+                h[:size] = out @ a[f"w_hr{d}"].T if n.projected else out
+                y[lines, d * n.width : (d + 1) * n.width] = h[:size]
+                kept[d, lines] = parts
+            finals[0].append(h)
+            finals[1].append(c)
+        results = [y, np.stack(finals[0])] + [np.stack(finals[1])] * (n.kind == "LSTM")
+        return results + [kept] * (keep and n.kept > 0) + [m] * (keep and n.projected)
+
+    return run
+
+
+def _cell(kind: str, x: np.ndarray, from_h: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple:
+    """(output, cell state, what is kept) of one step."""
+    if kind == "LSTM":
+        i, f, g, o = np.split(x + from_h, 4, 1)
+        i, f, g, o = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
+        c = f * c + i * g
+        return o * np.tanh(c), c, np.concatenate([i, f, g, o, c], 1)
+    if kind == "GRU":
+        (xr, xz, xn), (hr, hz, hn) = np.split(x, 3, 1), np.split(from_h, 3, 1)
+        r, z = _sigmoid(xr + hr), _sigmoid(xz + hz)
+        new = np.tanh(xn + r * hn)
+        return new + z * (h - new), c, np.concatenate([r, z, new, hn], 1)
+    total = x + from_h
+    return (np.tanh(total) if kind == "TANH" else np.maximum(total, 0)), c, np.empty((len(x), 0), x.dtype)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(0.5 * x))
