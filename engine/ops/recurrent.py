@@ -16,6 +16,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.backward import grad as gradient
 from ..autograd.mode import enable_grad, mode
+from ..autograd.records import restore_output
 from ..autograd.variable import Tensor
 from ..graph.library import reference
 from ..graph.library import rnn as library
@@ -346,12 +347,20 @@ def _grad(ctx: Any, *grads: Tensor | None) -> tuple:
     if mode.grad:
         return _grad_recorded(r, inputs, needs, given)
     named = {name: t for name, t in zip(names, inputs, strict=True) if not name.startswith("b_")}
-    kept = dict(zip(own, ctx.outputs))
+    kept = dict(zip(own, _kept(ctx, r, inputs)))
     named |= {name: kept[name] for name in ("y", "kept", "m") if name in kept}
     named |= given
     shape = tuple(ctx.specs[0].shape)
     found = iter(_back(list(named.values()), (_Back(r, tuple(named), shape, wanted),)))
     return tuple([next(found) if need else None for need in needs])
+
+
+def _kept(ctx: Any, r: Recurrent, inputs: tuple) -> list[Tensor | None]:
+    """The saved results. An output that the program changed in place, as it may, is computed anew."""
+    saved = ctx.saved_out
+    if type(saved[0]) is not tuple or saved[0][0].version == saved[0][2]:
+        return list(ctx.outputs)
+    return [_value(inputs, (r,))[0], *[None if s is None else restore_output(s, ctx) for s in saved[1:]]]
 
 
 def _grad_recorded(r: Recurrent, inputs: tuple, needs: tuple, given: dict[str, Tensor]) -> tuple:

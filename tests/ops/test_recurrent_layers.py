@@ -109,6 +109,16 @@ def test_vmap_and_forward_mode():
     np.testing.assert_allclose(moved.detach().numpy(), step.numpy(), atol=1e-4)
 
 
+def test_an_output_may_be_changed_in_place():
+    net, x = nn.GRU(3, 5), engine.randn(4, 2, 3)
+    found = []
+    for change in (lambda y: y.mul_(3), lambda y: y * 3):
+        net.zero_grad()
+        change(net(x)[0]).sum().backward()
+        found.append(net.weight_hh_l0.grad.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-6, atol=1e-6)
+
+
 class Encoded(engine.data.Dataset):
     """Items that a recurrent layer makes where they are asked for."""
 
