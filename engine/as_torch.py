@@ -117,6 +117,7 @@ def install_as_torch() -> None:
     root = sys.modules[ROOT]
     release = TorchVersion(version.torch_version)
     root.__version__ = release
+    root.torch = root  # as PyTorch's own module has it
     version.__version__ = release
     sys.meta_path.insert(0, _finder)
     sys.modules[ALIAS] = root

@@ -24,6 +24,15 @@ class Slot:
     offset: int = 0
 
 
+class _Slots(dict):
+    """Slots by value; a value without elements, which no kernel makes, is anywhere."""
+
+    def __missing__(self, val: Val) -> Slot:
+        if 0 not in val.shape:
+            raise KeyError(val)
+        return Slot("arena", 0, 0, 0, 0, val)
+
+
 @dataclass(slots=True)
 class Copy:
     """Bytes to copy before a kernel runs, to keep a value that the kernel is about to overwrite."""
@@ -46,7 +55,7 @@ class MemoryPlan:
         self, steps: list[list[Group]], outputs: list[Val], donatable: set[int], former: dict[int, int] | None = None
     ) -> None:
         self.outputs = {v: i for i, v in enumerate(outputs)}
-        self.slots: dict[Val, Slot] = {}
+        self.slots: dict[Val, Slot] = _Slots()
         self.copies: dict[int, list[Copy]] = {}
         self.donated: dict[int, int] = {}  # output -> input whose buffer it takes
         self._donatable = donatable

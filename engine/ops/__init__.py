@@ -87,7 +87,7 @@ def _publish() -> tuple[dict[str, Any], list[str]]:
     functions: dict[str, Any] = {}
     flat: list[str] = []
     for public in registry.values():
-        call = out_of(public.call) if public.out else public.call
+        call = out_of(public.call, public.name) if public.out else public.call
         for name in (public.name, *public.aliases):
             functions[name] = call
             if public.torch:

@@ -167,6 +167,8 @@ _silu = Activation("silu", lambda b, x: x * b.sigmoid(x), _silu_back, _silu_curv
 @function(torch=False, method=False, functional=True, out=True)
 def silu(input: Tensor) -> Tensor:
     """x sigmoid(x)."""
+    if input._spec.dtype.is_complex:
+        return input * input.sigmoid()
     return _silu(input)
 
 

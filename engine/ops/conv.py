@@ -14,6 +14,7 @@ from ..graph.native import Native
 from ..graph.spec import Spec
 from ..settings import settings
 from .op import Op, function, scalar_type_name
+from .op import registry as REGISTRY
 from .pointwise import compute
 
 Sizes = tuple[int, ...]
@@ -234,9 +235,20 @@ def _batched(input: Tensor, n: int, name: str) -> tuple[Tensor, bool]:
     return input.unsqueeze(0), False
 
 
+def _by_parts(convolve: Any, n: int, x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+    """A convolution of complex numbers from those of their real and imaginary parts."""
+    real = convolve(x.real, w.real) - convolve(x.imag, w.imag)
+    imag = convolve(x.real, w.imag) + convolve(x.imag, w.real)
+    out = REGISTRY["complex"].call(real, imag)
+    return out if bias is None else out + bias.reshape(-1, *(1,) * n)
+
+
 def _convolve(
     n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Tensor:
+    if input._spec.dtype.is_complex and weight._spec.dtype.is_complex:
+        rest = (None, stride, padding, dilation, groups)
+        return _by_parts(lambda x, w: _convolve(n, x, w, *rest), n, input, weight, bias)
     x, batched = _batched(input, n, f"conv{n}d")
     stride, dilation = _sizes(stride, n, "stride"), _sizes(dilation, n, "dilation")
     seen, w = x._spec, weight._spec
@@ -259,6 +271,9 @@ def _convolve_transposed(
     n: int, input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, output_padding: Any,
     groups: int, dilation: Any,
 ) -> Tensor:  # fmt: skip
+    if input._spec.dtype.is_complex and weight._spec.dtype.is_complex:
+        rest = (None, stride, padding, output_padding, groups, dilation)
+        return _by_parts(lambda x, w: _convolve_transposed(n, x, w, *rest), n, input, weight, bias)
     x, batched = _batched(input, n, f"conv_transpose{n}d")
     stride, dilation = _sizes(stride, n, "stride"), _sizes(dilation, n, "dilation")
     pads, extra = _sizes(padding, n, "padding"), _sizes(output_padding, n, "output_padding")

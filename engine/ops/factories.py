@@ -239,6 +239,9 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Ones on the diagonal."""
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
     rows, columns = arange(n, device=device).unsqueeze(1), arange(n if m is None else m, device=device)
     return finish((rows == columns).to(dtype or dtypes.default.get()), requires_grad, out)
 
@@ -275,6 +278,20 @@ def empty_strided(
 @function(method=False)
 def empty_permuted(size: Any, physical_layout: Any, **kwargs: Any) -> Tensor:
     """A dense tensor whose dimensions lie in memory in ``physical_layout`` (outermost first)."""
+    order, ndim = list(physical_layout), len(tuple(size))
+    if len(order) != ndim:
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+            f"len(size) = {ndim} is not equal to len(physical_layout) = {len(order)}"
+        )
+    for i, d in enumerate(order):
+        if not 0 <= d < ndim:
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {ndim - 1}, but got {d} at index {i}).  NB: "
+                "negative dims not currently supported; file an issue if you want it."
+            )
+    if len(set(order)) != ndim:
+        raise RuntimeError("Duplicate dim not allowed")
     return empty_strided(size, dense_strides(tuple(size), list(physical_layout)), **kwargs)
 
 

@@ -266,7 +266,7 @@ def _sinc_grad(g: Tensor, x: Tensor, out: Any) -> Tensor:
     return g * ((angle * angle.cos() - angle.sin()) / (angle * x)).masked_fill(x == 0, 0)
 
 
-sinc = unary("sinc", _sinc_lower, _sinc_grad, allow="biuf", special=True)
+sinc = unary("sinc", _sinc_lower, _sinc_grad, allow="biufc", special=True)
 
 
 def _logit_lower(b: Any, x: Any, *args: Any) -> Any:

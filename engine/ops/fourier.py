@@ -122,6 +122,8 @@ def _dims(x: Tensor, s: Any, dim: Any) -> tuple[tuple[int, ...], list[int]]:
         dim = range(ndim) if s is None else range(ndim - len(s), ndim)
     elif isinstance(dim, int):
         dim = (dim,)
+    if not ndim and len(dim):
+        raise IndexError(f"Dimension specified as {next(iter(dim))} but tensor has no dimensions")
     dims = tuple(wrap_dim(d, ndim) for d in dim)
     if len(set(dims)) != len(dims):
         raise RuntimeError("FFT dims must be unique")

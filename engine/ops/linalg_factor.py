@@ -270,7 +270,7 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
     return LuFactor(packed, pivots)
 
 
-@function(method=False)
+@function(method=False, out=True)
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
     """(P, L, U) of packed factors; parts not asked for are empty."""
     seen = LU_data._spec

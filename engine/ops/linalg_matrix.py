@@ -44,7 +44,10 @@ def matrix_norm(
         out = svdvals(x).sum(-1)
     elif abs(ord) == 2:
         values = svdvals(x)
-        out = values.amax(-1) if ord > 0 else values.amin(-1)
+        if ord > 0 and not values._spec.shape[-1]:  # of an empty matrix
+            out = values.sum(-1)
+        else:
+            out = values.amax(-1) if ord > 0 else values.amin(-1)
     elif abs(ord) in (1, math.inf):
         sums = vector_norm(x, 1, -2 if abs(ord) == 1 else -1)
         out = sums.amax(-1) if ord > 0 else sums.amin(-1)
@@ -83,6 +86,8 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
     check_matrix("linalg.cond", A._spec)
     if p is None or p in (2, -2):
         values = svdvals(A)
+        if not values._spec.shape[-1]:
+            return values.sum(-1)
         top, low = values[..., 0], values[..., -1]
         return low / top if p == -2 else top / low
     check_matrix("linalg.cond", A._spec, True)

@@ -380,7 +380,7 @@ _lstsq = host_op("linalg_lstsq", _lstsq_rule, _run_lstsq)
 Lstsq = named("linalg_lstsq", "solution residuals rank singular_values")
 
 
-@function(name="linalg_lstsq", torch=False, method=False)
+@function(name="linalg_lstsq", torch=False, method=False, out=True)
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """(solution, residuals, rank, singular_values) of min |A X - B|; fields that the driver does not give are empty."""
     a, b = A._spec, B._spec

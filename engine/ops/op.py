@@ -673,8 +673,29 @@ def _recorded_twin(call: Callable[..., Any], name: str, x: Tensor, args: tuple, 
     return x
 
 
-def out_of(call: Callable[..., Any]) -> Callable[..., Any]:
+# Functions whose ``out=`` must have the dtype of the result, by the form of PyTorch's message.
+_EXACT = dict.fromkeys(
+    """addmm addmv baddbmm bmm mm cross diag gather index_add index_copy index_reduce linalg_cholesky linalg_cross
+    linalg_det linalg_eigvalsh linalg_inv linalg_ldl_solve linalg_lu_solve linalg_solve linalg_svdvals vector_norm
+    log_softmax lu_solve msort renorm scatter scatter_add scatter_reduce softmax take_along_dim tril triu""".split(),
+    "Expected out tensor to have dtype {want}, but got {got} instead",
+) | dict.fromkeys(
+    "abs ceil conj_physical floor frac neg round sgn sign trunc".split(), "Found dtype {Got} but expected {Want}"
+)  # fmt: skip
+_C_NAMES = {"float32": "float", "float64": "double", "int64": "long", "int32": "int", "int16": "short",
+            "int8": "signed char", "uint8": "unsigned char", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+            "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}  # fmt: skip
+
+
+def _check_exact(message: str, want: dtypes.dtype, got: dtypes.dtype) -> None:
+    if want is not got:
+        names = {"want": _C_NAMES.get(want.name, want.name), "got": _C_NAMES.get(got.name, got.name)}
+        raise RuntimeError(message.format(**names, Want=scalar_type_name(want), Got=scalar_type_name(got)))
+
+
+def out_of(call: Callable[..., Any], name: str = "") -> Callable[..., Any]:
     """The form of a function that takes ``out=``."""
+    exact = _EXACT.get(name)
 
     @functools.wraps(call)
     def wrapped(*args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -692,6 +713,8 @@ def out_of(call: Callable[..., Any]) -> Callable[..., Any]:
         result = call(*args, **kwargs)
         results = result if isinstance(result, tuple) else (result,)
         for target, value in zip(outs, results):
+            if exact is not None:
+                _check_exact(exact, value._spec.dtype, target._spec.dtype)
             write_out(target, value)
         return out
 

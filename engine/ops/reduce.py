@@ -585,9 +585,10 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 def _lse_lower(b: Any, x: Any, dims: tuple, keepdim: bool, dtype: dtypes.dtype) -> Any:
     x = x.cast(wide(dtype))
-    top = b.max(x, dims, True)
-    inf = b.const(math.inf, x.dtype)
-    top = b.where(b.eq(b.abs(top), inf), 0.0, top)
+    size = b.pw("real", x, dtype=x.dtype.to_real()) if x.dtype.is_complex else x
+    top = b.max(size, dims, True)
+    inf = b.const(math.inf, size.dtype)
+    top = b.where(b.eq(b.abs(top), inf), 0.0, top).cast(x.dtype)
     total = b.log(b.sum(b.exp(x - top), dims, True)) + top
     if not keepdim:
         for d in sorted(dims, reverse=True):
@@ -600,7 +601,8 @@ def _lse_grad(ctx: Any, g: Tensor) -> tuple:
     seen = ctx.specs[0]
     out = restore(ctx.outputs[0], seen, dims, keepdim)
     x = ctx.inputs[0]
-    return (restore(g, seen, dims, keepdim) * (x - out).exp(),)
+    share = (x - out).exp()
+    return (restore(g, seen, dims, keepdim) * (share.conj() if share._spec.dtype.is_complex else share),)
 
 
 _logsumexp = Op(

@@ -24,7 +24,7 @@ def _lerp_lower(b: Any, x: Any, end: Any, weight: Any) -> Any:
     dtype = x.dtype
     x, end, weight = (v.cast(wide(dtype)) for v in (x, end, weight))
     gap = end - x
-    near = b.lt(b.abs(weight), 0.5)
+    near = b.lt(b.pw("abs", weight, dtype=weight.dtype.to_real() if weight.dtype.is_complex else weight.dtype), 0.5)
     return b.where(near, x + weight * gap, end - gap * (1.0 - weight)).cast(dtype)
 
 
@@ -32,8 +32,12 @@ def _lerp_grad(ctx: Any, g: Tensor) -> tuple:
     needs = ctx.needs
     if len(ctx.specs) == 2:
         weight = ctx.scalars[0]
+        if g._spec.dtype.is_complex:
+            weight = weight.conjugate()
         return g * (1 - weight) if needs[0] else None, g * weight if needs[1] else None
     x, end, weight = ctx.inputs
+    if g._spec.dtype.is_complex:
+        x, end, weight = (t if t is None else t.conj() for t in (x, end, weight))
     return (
         g * (1 - weight) if needs[0] else None,
         g * weight if needs[1] else None,

@@ -120,7 +120,10 @@ _bits = ViewOp("view_dtype", _dtype_rule, lambda ctx, g: (None,))
 
 
 def _view_dtype(x: Tensor, dtype: dtypes.dtype) -> Tensor:
-    return view(x, tuple(x._spec.shape)) if dtype is x._spec.dtype else _bits(x, (dtype,))
+    """The same bytes under another dtype; not part of the record, as in PyTorch."""
+    if dtype is x._spec.dtype:
+        return x
+    return _bits(x.detach() if x._rg else x, (dtype,))
 
 
 _contiguous = Op(

@@ -87,3 +87,27 @@ def test_special_values(dtype):
         np.testing.assert_allclose(
             np.where(np.isfinite(theirs), mine, 0), expected, rtol=tolerance, atol=tolerance, err_msg=name
         )
+
+
+_COMPLEX = {"x": (2, 4, 6, 6), "w": (6, 2, 3, 3), "b": (6,), "y": (3, 3), "z": (3, 3), "wt": (4, 2, 3, 3)}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["t.nn.functional.conv2d(x, w, b, 2, 1, 1, 2)", "t.nn.functional.conv_transpose2d(x, wt, None, 2, 1)",
+     "t.lerp(y, z, 0.3)", "t.lerp(y, z, y)", "t.logsumexp(y * 500, 0)", "t.sinc(y)", "t.addcmul(y, y, z, value=2)",
+     "t.addcdiv(y, y, z, value=2)"],
+)  # fmt: skip
+def test_complex_forms_and_gradients(expression: str) -> None:
+    results = []
+    for module in (engine, torch):
+        rng = np.random.default_rng(0)
+        known = {
+            k: module.tensor(rng.normal(size=s) + 1j * rng.normal(size=s), requires_grad=True)
+            for k, s in _COMPLEX.items()
+        }
+        out = eval(expression, {"t": module, **known})
+        (out.abs() ** 2 + out.real).sum().backward()
+        results.append([out.detach().numpy(), *[v.grad.numpy() for v in known.values() if v.grad is not None]])
+    for ours, theirs in zip(*results):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)

@@ -74,7 +74,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     if any(pads):
         x = ops.constant_pad_nd(x, (pads[1], pads[1], pads[0], pads[0]), 0.0)
     index = _patch_index(x.size(3), blocks, kernel, dilations, strides, input.device)
-    columns = x.reshape(n, channels, -1).index_select(2, index)
+    columns = x.reshape(n, channels, x.size(2) * x.size(3)).index_select(2, index)
     columns = columns.reshape(n, channels * kernel[0] * kernel[1], blocks[0] * blocks[1])
     return columns if input.dim() == 4 else columns.squeeze(0)
 
