@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from engine import aliases
 from engine.as_torch import install_as_torch
+from engine.graph.library.gemm.tuning import tune
+from engine.opencl import default_runtime
 from engine.opencl.selfcheck import devices_report
 from engine.settings import let_children_import, settings
 
@@ -22,6 +24,13 @@ def _devices(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> int:
     print(settings.describe())
+    return 0
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    """Measure variants of matrix products on the default device; later processes use the choices."""
+    for line in tune(default_runtime()):
+        print(line, flush=True)
     return 0
 
 
@@ -56,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     devices.add_argument("--no-check", action="store_true", help="only list")
     devices.set_defaults(run=_devices)
     commands.add_parser("settings", help="list the ENGINE_* settings and their values").set_defaults(run=_settings)
+    commands.add_parser(
+        "tune", help="measure kernel variants on the default device and store the fastest for later processes"
+    ).set_defaults(run=_tune)
     run = commands.add_parser(
         "run", help="run a program written for PyTorch: run script.py args..., or run -m module args..."
     )

@@ -78,7 +78,7 @@ class Settings:
     conv_winograd: bool = _setting(True, _flag, "let 3x3 convolutions use Winograd F(4x4,3x3) where it is faster")
     inline: bool = _setting(True, _flag, "run small plans in the calling thread (PoCL's basic driver), not by workers")
     fast_headers: bool = _setting(True, _flag, "declare builtins in the source instead of PoCL's 1 MB header")
-    tune: bool = _setting(False, _flag, "search kernel parameters on first use and remember the fastest per device")
+    tuned: bool = _setting(True, _flag, "use the kernel choices that `python -m engine tune` measured and stored")
 
     def __setattr__(self, name: str, value: Any) -> None:
         info = self.__dataclass_fields__.get(name)

@@ -41,7 +41,7 @@ def product_lower(b: Any, x: Any, y: Any) -> Any:
     def calls(caps: Any) -> list:
         return gemm.gemm_calls(
             caps, dtype.name, batch, m, n, k, gemm.Strides(*x.view.strides), gemm.Strides(*y.view.strides), n, m * n,
-            epilogue=True,
+            epilogue=True, tuned=gemm.tuned(caps),
         )  # fmt: skip
 
     outputs = (((batch, m, n), dtype),)
