@@ -8,7 +8,7 @@ from typing import Any
 from .autograd.variable import Tensor, make
 from .graph.node import Node, Storage, leaf, leaf_call
 from .graph.provided import Stale
-from .graph.steps import Launch
+from .graph.steps import Launch, TableLaunch
 
 MOVED = object()  # the answer of a steady run that did not take place
 _OWN_REFERENCES = 4  # to a node: its storage, the list of kept nodes, the loop and getrefcount
@@ -178,6 +178,11 @@ class Steady:
     def of(replay: Replay, ins: list, outs: list, scalars: list) -> Steady | None:
         """The steady form of a replay that just ran; None if what it works on changes place with each run."""
         plan = replay.plan
+        changing = {i for i, (kind, _) in enumerate(replay.sources) if kind == "arg"}
+        made = {i for i, (kind, _) in enumerate(replay.targets) if kind == "new"}
+        for step in plan.active:
+            if isinstance(step, TableLaunch) and not (changing.isdisjoint(step.ins) and made.isdisjoint(step.outs)):
+                return None
 
         def stays(storage: Storage, donor: int) -> bool:
             source = replay.sources[donor]
@@ -254,6 +259,8 @@ class Steady:
     def _set_numbers(self, scalars: list) -> None:
         self.scalars = scalars
         for launch in self.launches:
+            if isinstance(launch, TableLaunch) and launch.cells:
+                launch.fill(self.replay.plan, scalars)
             for arg, number, pack in launch.numbers:
                 launch.bound.kernel._set_arg_buf(arg, pack(scalars[number]))
 

@@ -200,3 +200,34 @@ def test_a_steady_replay_notices_what_has_moved():
         assert run(x, y).item() == pytest.approx(plain(x, y).item(), rel=1e-5)
     for a, b in zip(model.parameters(), twin.parameters()):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("returned", [False, True])
+def test_launches_for_many_tensors_are_replayed(returned):
+    rng = np.random.default_rng(3)
+    arrays = [rng.standard_normal((40, 30)).astype(np.float32) for _ in range(12)]
+
+    def made():
+        params = [torch.nn.Parameter(torch.tensor(a)) for a in arrays]
+        opt = torch.optim.Adam(params, lr=0.1)
+
+        def step(x):
+            opt.zero_grad()
+            loss = sum((p * x).square().sum() for p in params)
+            loss.backward()
+            opt.step()
+            return [p * 2 for p in params] if returned else loss
+
+        return params, step
+
+    params, step = made()
+    others, plain = made()
+    run = torch.compile(step)
+    for i in range(14):
+        x = torch.full((40, 30), 1.0 + 0.1 * i)
+        a, b = run(x), plain(x)
+        if returned:
+            for u, v in zip(a, b):
+                np.testing.assert_allclose(u.detach().numpy(), v.detach().numpy(), rtol=1e-4, atol=1e-5)
+    for p, q in zip(params, others):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-4, atol=1e-5)

@@ -81,17 +81,21 @@ class TableLaunch(Launch):
             self.last = addresses
             self.table[self.at] = addresses
             self.table[self.at] += self.offsets
-            for position, number, pack in self.cells:
-                value = pack(scalars[number])
-                self.raw[8 * position : 8 * position + len(value)] = value
-            memory = plan.runtime.memory
-            buffer = memory.idle_buffer(self.table.nbytes) or memory.alloc(self.table.nbytes)
-            plan.runtime.queue.write(buffer, 0, self.table, fresh=True)
-            self.bound.set_buffer(0, buffer)
+            self.fill(plan, scalars)
         kernel = self.bound.kernel
         for arg, number, pack in self.numbers:
             kernel._set_arg_buf(arg, pack(scalars[number]))
         self.bound.enqueue()
+
+    def fill(self, plan: Plan, scalars: list) -> None:
+        """Put the numbers into the table, and the table into memory that no launch in flight reads."""
+        for position, number, pack in self.cells:
+            value = pack(scalars[number])
+            self.raw[8 * position : 8 * position + len(value)] = value
+        memory = plan.runtime.memory
+        buffer = memory.idle_buffer(self.table.nbytes) or memory.alloc(self.table.nbytes)
+        plan.runtime.queue.write(buffer, 0, self.table, fresh=True)
+        self.bound.set_buffer(0, buffer)
 
 
 class CopyStep:
