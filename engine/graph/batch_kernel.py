@@ -164,7 +164,12 @@ class _Addressed(_Layout):
         at = len(self.own)
         for i, taken in zip(self.each, slots_of):
             kind = self._number(self.args[i])
-            lines.append(f"const {kind} {self.names[i]} = *(__global const {kind}*)(row_ + {at});")
+            place = f"row_ + {at}"
+            if taken == 1:
+                value = f"*(__global const {kind}*)({place})"
+            else:  # a pair of doubles, as rows are aligned to single ones
+                value = f"({kind})(*(__global const double*)({place}), *(__global const double*)({place} + 1))"
+            lines.append(f"const {kind} {self.names[i]} = {value};")
             at += taken
         lines += [f"const long {name} = 0;" for name in self.offsets.values()]
         lines += [f"const long {self.names[i]} = row_[{at + k}];" for k, i in enumerate(self.sizes)]
