@@ -71,19 +71,27 @@ __kernel KATTR void eng_attention(__global const float *restrict q, long q_offse
       fill(factor, 1.0f, bq);
       turn_mask(scores, bq, mask + mask_offset + b * m_b + h * m_h + i0 * m_r + j0 * m_c, m_r, m_c, rows, bq, n);
 #endif
-      for (long w = 0; w < bq; w += LANES)
-        for (long j = 0; j < n; j += MR)
-          tile(scores + j * bq + w, bq, kb + j * k_r, k_r, 1, n - j, qt + w, bq, d, masked, factor + w);
-      if (causal)
-        hide_later(scores, bq, i0, j0, n);
-      softmax_step(scores, bq, n, top, total, factor);
-      for (long w = 0; w < bq; w += LANES)
-        for (long c = 0; c < dv; c += MR)
-          tile(ot + c * bq + w, bq, vb + c, 1, v_r, dv - c, scores + w, bq, n, j0 > 0, factor + w);
+      // scores of the block, then what they add to the output: one text for both, since compiling costs
+      for (int phase = 0; phase < 2; phase++) {
+        if (phase) {
+          if (causal)
+            hide_later(scores, bq, i0, j0, n);
+          softmax_step(scores, bq, n, top, total, factor);
+        }
+        __local float *to = phase ? ot : scores, *with = phase ? scores : qt;
+        __global const float *from = phase ? vb : kb;
+        const long lines = phase ? dv : n, line = phase ? 1 : k_r, step = phase ? v_r : 1, depth = phase ? n : d;
+        const int start = phase ? j0 > 0 : masked;
+        for (long w = 0; w < bq; w += LANES)
+          for (long r = 0; r < lines; r += MR)
+            tile(to + r * bq + w, bq, from + r * line, line, step, lines - r, with + w, bq, depth, start, factor + w);
+      }
     }
     __global float *s = stats + stats_offset + z * lq + i0;
+    SHORT
     for (long i = 0; i < bq; i++)
       total[i] = total[i] == 0.0f ? 0.0f : 1.0f / total[i];
+    SHORT
     for (long i = 0; i < rows; i++) {
       s[i] = top[i] == HIDDEN ? 0.0f : top[i];
       s[batch * heads * lq + i] = total[i];

@@ -9,7 +9,7 @@
 #define MASK_PARAMS
 #endif
 
-#define LOCAL_ROW(i) __local const float *p##i = a + i * lda;
+#define LOCAL_ROW(i) __local const float *p##i = a + MIN(i, rows - 1) * lda;
 #define ADD1(i, j) *(__global VT *)(dst + i * ldd + j * VW) += ACC(i, j);
 #define ADD(i)                                                                                                         \
   if (i < rows) {                                                                                                      \
@@ -29,21 +29,26 @@ static void add_tile(__global float *dst, long ldd, long rows, long cols, __loca
     ROWS(ADD)
   } else {
     ROWS(SPILL)
+    SHORT
     for (long r = 0; r < MIN(rows, MR); r++)
+      SHORT
       for (long c = 0; c < cols; c++)
         dst[r * ldd + c] += spill[r * LANES + c];
   }
 }
 
-// dst[r][c] = src[r][c] * factor[r], zero from column `cols` on.
+// dst[r][c] = src[r][c] * factor[r], zero from column `cols` on; ldd is a multiple of VW.
 static void copy_rows(__local float *dst, long ldd, __global const float *src, long ld, long rows, long cols,
                       __local const float *factor) {
-  for (long r = 0; r < rows; r++) {
-    float f = factor[r];
-    for (long c = 0; c < cols; c++)
-      dst[r * ldd + c] = src[r * ld + c] * f;
-    for (long c = cols; c < ldd; c++)
-      dst[r * ldd + c] = 0.0f;
+  for (long r = 0; r < rows; r++, dst += ldd, src += ld) {
+    const float f = factor[r];
+    long c = 0;
+    SHORT
+    for (; c + VW <= cols; c += VW)
+      *(__local AVT *)(dst + c) = *(__global const VT *)(src + c) * f;
+    SHORT
+    for (; c < ldd; c++)
+      dst[c] = c < cols ? src[c] * f : 0.0f;
   }
 }
 
@@ -53,6 +58,7 @@ static float dot_rows(__global const float *x, __global const float *y, long n) 
   for (; c + 8 <= n; c += 8)
     sum += *(__global const V8 *)(x + c) * *(__global const V8 *)(y + c);
   float rest = 0.0f;
+  SHORT
   for (; c < n; c++)
     rest += x[c] * y[c];
   float4 s = sum.lo + sum.hi;
@@ -98,8 +104,10 @@ __kernel KATTR void eng_attention_grad(
   dk += dk_offset + b * dk_b + hk * dk_h;
   dv += dv_offset + b * dv_b + hk * dv_h;
   for (long j = begin; j < end; j++) {
+    SHORT
     for (long c = 0; c < d; c++)
       dk[j * dk_r + c] = 0.0f;
+    SHORT
     for (long c = 0; c < e; c++)
       dv[j * dv_r + c] = 0.0f;
   }
@@ -114,11 +122,13 @@ __kernel KATTR void eng_attention_grad(
       copy_rows(qs, dw, qb, q_r, rows, d, factor);
       fill(factor, scale * LOG2E, bq);
       turn_in(qt, bq, qb, q_r, rows, bq, d, factor);
+      SHORT
       for (long i = 0; i < bq; i++) {
         top[i] = i < rows ? st[i] : 0.0f;
         factor[i] = i < rows ? st[all + i] : 0.0f;
       }
       copy_rows(gs, ew, gb, g_r, rows, e, factor);
+      SHORT
       for (long i = 0; i < bq; i++) {
         factor[i] *= scale;
         delta[i] = i < rows ? factor[i] * dot_rows(gb + i * g_r, ob + i * o_r, e) : 0.0f;
@@ -135,23 +145,31 @@ __kernel KATTR void eng_attention_grad(
         masked = 1;
         turn_mask(scores, bq, mask + mask_offset + b * m_b + h * m_h + i0 * m_r + j0 * m_c, m_r, m_c, rows, bq, n);
 #endif
-        for (long w = 0; w < bq; w += LANES)
-          for (long j = 0; j < n; j += MR) {
-            tile(scores + j * bq + w, bq, kb + j * k_r, k_r, 1, n - j, qt + w, bq, d, masked, factor + w);
-            tile(slopes + j * bq + w, bq, vb + j * v_r, v_r, 1, n - j, gt + w, bq, e, 0, factor + w);
+        // scores, slopes and, once these are complete, gradients of q: one text for all, since compiling costs
+        for (int phase = 0; phase < 3; phase++) {
+          if (phase == 2) {
+            if (causal)
+              hide_later(scores, bq, i0, j0, n);
+            weights_step(scores, slopes, bq, n, top, delta);
           }
-        if (causal)
-          hide_later(scores, bq, i0, j0, n);
-        weights_step(scores, slopes, bq, n, top, delta);
-        for (long c = 0; c < e; c += LANES)
-          for (long j = 0; j < n; j += MR)
-            add_tile(dv + (j0 + j) * dv_r + c, dv_r, n - j, e - c, scores + j * bq, bq, gs + c, ew, rows, spill);
-        for (long c = 0; c < d; c += LANES)
-          for (long j = 0; j < n; j += MR)
-            add_tile(dk + (j0 + j) * dk_r + c, dk_r, n - j, d - c, slopes + j * bq, bq, qs + c, dw, rows, spill);
-        for (long w = 0; w < bq; w += LANES)
-          for (long c = 0; c < d; c += MR)
-            tile(dqt + c * bq + w, bq, kb + c, 1, k_r, d - c, slopes + w, bq, n, j0 > begin, factor + w);
+          __local float *to = phase == 0 ? scores : phase == 1 ? slopes : dqt;
+          __local float *with = phase == 0 ? qt : phase == 1 ? gt : slopes;
+          __global const float *from = phase == 1 ? vb : kb;
+          const long lines = phase < 2 ? n : d, line = phase == 0 ? k_r : phase == 1 ? v_r : 1;
+          const long step = phase < 2 ? 1 : k_r, depth = phase == 0 ? d : phase == 1 ? e : n;
+          const int start = phase == 0 ? masked : phase == 2 && j0 > begin;
+          for (long w = 0; w < bq; w += LANES)
+            for (long r = 0; r < lines; r += MR)
+              tile(to + r * bq + w, bq, from + r * line, line, step, lines - r, with + w, bq, depth, start, factor + w);
+        }
+        for (int phase = 0; phase < 2; phase++) {
+          __global float *to = phase ? dk + j0 * dk_r : dv + j0 * dv_r;
+          __local float *from = phase ? slopes : scores, *with = phase ? qs : gs;
+          const long row = phase ? dk_r : dv_r, width = phase ? d : e, pitch = phase ? dw : ew;
+          for (long c = 0; c < width; c += LANES)
+            for (long j = 0; j < n; j += MR)
+              add_tile(to + j * row + c, row, n - j, width - c, from + j * bq, bq, with + c, pitch, rows, spill);
+        }
       }
       turn_out(dq + dq_offset + part * dq_p + b * dq_b + h * dq_h + i0 * dq_r, dq_r, dqt, bq, rows, d, factor);
     }

@@ -73,9 +73,18 @@ static void tile(__local float *dst, long ldd, __global const float *a, long row
   ROWS(PUT)
 }
 
+// Loops over what is left of a vector: not worth the code of a vectorised form.
+#ifdef __clang__
+#define SHORT _Pragma("clang loop vectorize(disable) unroll(disable)")
+#else
+#define SHORT
+#endif
+
+// n: a multiple of VW.
 static void fill(__local float *dst, float value, long n) {
-  for (long i = 0; i < n; i++)
-    dst[i] = value;
+  SHORT
+  for (long i = 0; i < n; i += VW)
+    *(__local AVT *)(dst + i) = (AVT)(value);
 }
 
 // 8 x 8 transpose of eight V8 in registers (three rounds of two-input shuffles). With vector literals the compiler would
@@ -118,11 +127,15 @@ static void turn_in(__local float *dst, long ldd, __global const float *src, lon
       TRANSPOSE8
       EIGHT(TURN_PUT)
     }
+    SHORT
     for (; c < cols; c++, t += ldd)
+      SHORT
       for (int i = 0; i < 8; i++)
         t[i] = s[i * ld + c] * factor[r + i];
   }
+  SHORT
   for (; r < lanes; r++)
+    SHORT
     for (long c = 0; c < cols; c++)
       dst[c * ldd + r] = r < rows ? src[r * ld + c] * factor[r] : 0.0f;
 }
@@ -143,11 +156,15 @@ static void turn_out(__global float *dst, long ld, __local const float *src, lon
       TRANSPOSE8
       EIGHT(OUT_PUT)
     }
+    SHORT
     for (; c < cols; c++, s += lds)
+      SHORT
       for (int i = 0; i < 8; i++)
         d[i * ld + c] = s[i] * factor[r + i];
   }
+  SHORT
   for (; r < rows; r++)
+    SHORT
     for (long c = 0; c < cols; c++)
       dst[r * ld + c] = src[c * lds + r] * factor[r];
 }
@@ -176,11 +193,9 @@ typedef float MT;
 static void turn_mask(__local float *dst, long ldd, __global const MT *mask, long row, long col, long rows, long lanes,
                       long keys) {
   if (row == 0) {
-    for (long j = 0; j < keys; j++) {
-      float v = MASK_VALUE(mask[j * col]);
-      for (long i = 0; i < lanes; i++)
-        dst[j * ldd + i] = v;
-    }
+    SHORT
+    for (long j = 0; j < keys; j++)
+      fill(dst + j * ldd, MASK_VALUE(mask[j * col]), lanes);
     return;
   }
   long i = 0;
@@ -196,19 +211,37 @@ static void turn_mask(__local float *dst, long ldd, __global const MT *mask, lon
         TRANSPOSE8
         EIGHT(MASK_PUT)
       }
+      SHORT
       for (; j < keys; j++, t += ldd)
+        SHORT
         for (int e = 0; e < 8; e++)
           t[e] = MASK_VALUE(s[e * row + j]);
     }
+  SHORT
   for (; i < lanes; i++)
+    SHORT
     for (long j = 0; j < keys; j++)
       dst[j * ldd + i] = MASK_VALUE(mask[MIN(i, rows - 1) * row + j * col]);
 }
 #endif
 
+#if VW == 16
+#define LANE (IVT)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#elif VW == 8
+#define LANE (IVT)(0, 1, 2, 3, 4, 5, 6, 7)
+#else
+#define LANE (IVT)(0, 1, 2, 3)
+#endif
+
 // Hides the keys after each query: scores[j][i] = -inf where key j0 + j > query i0 + i.
 static void hide_later(__local float *scores, long ld, long i0, long j0, long keys) {
-  for (long j = i0 >= j0 ? i0 - j0 : 0; j < keys; j++)
-    for (long i = 0; i < MIN(ld, j0 + j - i0); i++)
-      scores[j * ld + i] = HIDDEN;
+  SHORT
+  for (long j = i0 >= j0 ? i0 - j0 : 0; j < keys; j++) {
+    const int late = (int)MIN(ld, j0 + j - i0);
+    SHORT
+    for (int w = 0; w < late; w += VW) {
+      __local AVT *s = (__local AVT *)(scores + j * ld + w);
+      *s = LANE < (IVT)(late - w) ? (AVT)(HIDDEN) : *s;
+    }
+  }
 }
