@@ -5,7 +5,7 @@
 // then, an output channel at a time, sums of BLOCK rows are kept in registers, and each staged vector is loaded once a
 // kernel column and meets KH of them.
 //
-// Options: VW lanes; STAGE, WEIGHTS, ACC sizes of the local buffers in elements; KH height of the kernel, BLOCK; CT
+// Options: VW lanes; STAGE, ACC sizes of the local buffers in elements; KH height of the kernel, BLOCK; CT
 // (float or double), ST (stored), T_F16 / T_BF16; FLIP (gradient: weights [group][c][oc][taps], turned around).
 
 #ifndef EPILOGUE
@@ -27,19 +27,25 @@ void eng_stage(__global const ST *plane, int ih, int iw, int y0, int x0, int nr,
         eng_get_row(dst + r * q + lo, plane + (long)(y0 + r) * iw + x0 + lo, n, zero);
 }
 
-// acc[i][x] = sum over (channel, ky, kx) of weight[channel][kx][ky] * stage[channel][i + ky][x + kx * dw], for BLOCK
-// rows i and cols columns x.
-void eng_block(__local const CT *stage, int plane, int q, __local const CT *weight, int channels, int kw, int dw,
-               int cols, __local CT *acc, int pitch, VT zero) {
+#ifdef FLIP
+#define TURN (-1)
+#else
+#define TURN 1
+#endif
+
+// acc[i][x] = sum over (channel, ky, kx) of weight[channel][ky][kx] * stage[channel][i + ky][x + kx * dw], for BLOCK
+// rows i and cols columns x. wc: weights from channel to channel; FLIP: taps run backwards from `weight`.
+void eng_block(__local const CT *stage, int plane, int q, __global const ST *weight, long wc, int channels, int kw,
+               int dw, int cols, __local CT *acc, int pitch, VT zero) {
     for (int x = 0; x < cols; x += VW) {
         VT a[BLOCK];
         _Pragma("unroll") for (int i = 0; i < BLOCK; i++) a[i] = zero;
-        __local const CT *s = weight;
         for (int c = 0; c < channels; c++)
-            for (int kx = 0; kx < kw; kx++, s += KH) {
+            for (int kx = 0; kx < kw; kx++) {
+                __global const ST *s = weight + c * wc + TURN * kx;
                 __local const CT *p = stage + c * plane + x + kx * dw;
                 VT w[KH];
-                _Pragma("unroll") for (int k = 0; k < KH; k++) w[k] = (VT)(s[k]);
+                _Pragma("unroll") for (int k = 0; k < KH; k++) w[k] = (VT)(FETCH(s + TURN * k * kw, 0));
                 _Pragma("unroll") for (int j = 0; j < BLOCK + KH - 1; j++) {
                     const VT v = LOADL(p + j * q);
                     _Pragma("unroll") for (int k = 0; k < KH; k++)
@@ -57,7 +63,6 @@ KATTR __kernel void eng_conv_rows(__global const ST *x, long x_off, __global con
                                   long share EPILOGUE_PARAMS) {
     __local CT stage[STAGE] __attribute__((aligned(64)));
     __local CT acc[ACC] __attribute__((aligned(64)));
-    __local CT weight[WEIGHTS] __attribute__((aligned(64)));
     const int ih = (int)ih_, iw = (int)iw_, oh = (int)oh_, ow = (int)ow_, kw = (int)kw_, ph = (int)ph_, pw = (int)pw_;
     const int dw = (int)dw_, taps = KH * kw;
     const int ty = (oh + (int)rows - 1) / (int)rows, tx = (ow + (int)cols - 1) / (int)cols;
@@ -73,22 +78,17 @@ KATTR __kernel void eng_conv_rows(__global const ST *x, long x_off, __global con
             eng_stage(x + x_off + (unit * c + i) * ih * iw, ih, iw, oy - ph, ox - pw, nr, q, t > t0 && ty * tx == 1,
                       stage + i * plane, (VT)(0));
         for (int o = o0; o < o1; o++) {
-            // The weights of an output channel, a kernel column after another.
-            for (int i = 0; i < (int)c; i++) {
 #ifdef FLIP
-                __global const ST *s = w + w_off + ((g * c + i) * oc + o) * taps;
-#define AT(ky, kx) (taps - 1 - (ky) * kw - (kx))
+            __global const ST *s = w + w_off + (g * c * oc + o) * taps + taps - 1;
+            const long wc = oc * taps;
 #else
-                __global const ST *s = w + w_off + ((g * oc + o) * c + i) * taps;
-#define AT(ky, kx) ((ky) * kw + (kx))
+            __global const ST *s = w + w_off + (g * oc + o) * c * taps;
+            const long wc = taps;
 #endif
-                for (int k = 0; k < kw; k++)
-                    for (int j = 0; j < KH; j++) weight[i * taps + k * KH + j] = FETCH(s, AT(j, k));
-            }
             const long ch = g * oc + o;
             for (int i = 0; i < r; i++) {
                 if (i % BLOCK == 0)
-                    eng_block(stage + i * q, plane, q, weight, (int)c, kw, dw, m, acc, pitch, (VT)(0));
+                    eng_block(stage + i * q, plane, q, s, wc, (int)c, kw, dw, m, acc, pitch, (VT)(0));
                 const int pix = (oy + i) * ow + ox;
                 __global ST *d = out + out_off + (n * groups * oc + ch) * oh * ow + pix;
                 eng_put_row(d, acc + i % BLOCK * pitch, m, (VT)(0));

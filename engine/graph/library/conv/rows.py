@@ -13,7 +13,6 @@ SOURCE = "conv_rows.cl"
 WEIGHT_SOURCE = "conv_rows_weight.cl"
 _HEIGHTS = (3, 5, 7)
 _BLOCK = 7  # rows of sums kept in registers; the sizes of usual networks are multiples of it
-_WEIGHTS = 2048
 _STORED = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "ushort"}
 _EXTRA = {"float64": ("-DUSE_FP64",), "float16": ("-DT_F16",), "bfloat16": ("-DT_BF16",)}
 
@@ -41,7 +40,7 @@ def _buffers(caps: Any, name: str) -> tuple[int, int, int]:
     """(lanes, elements of the staged planes, elements of a block of sums)."""
     size = 8 if name == "float64" else 4
     lanes = max(4, max(4, min(16, caps.float_vector_width)) * 4 // size)
-    total = min(caps.local_mem_size - 1024, 192 << 10) // size - _WEIGHTS
+    total = min(caps.local_mem_size - 1024, 192 << 10) // size
     sums = min(_BLOCK * 1024, total // 3)
     return lanes, total - sums, sums
 
@@ -84,7 +83,7 @@ def _weight_rows(caps: Any, name: str, p: ConvProblem) -> tuple[int, int, int, i
 
 
 def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
-    """Two dimensions, stride 1, a kernel 3, 5 or 7 high without dilation along y, weights that fit."""
+    """Two dimensions, stride 1, a kernel 3, 5 or 7 high without dilation along y."""
     p = problem.normal()
     if p.in_size[0] != 1 or p.kernel[0] != 1 or p.padding[0] != (0, 0):
         return False
@@ -92,8 +91,7 @@ def supports(caps: Any, name: str, problem: ConvProblem, op: str) -> bool:
         return False
     if op == "WEIGHT":
         return _weight_rows(caps, name, p) is not None
-    m = _map(p, op)
-    return m.channels * p.taps <= _WEIGHTS and _tile(p, m, _buffers(caps, name)) is not None
+    return _tile(p, _map(p, op), _buffers(caps, name)) is not None
 
 
 def pays(problem: ConvProblem, op: str) -> bool:
@@ -131,7 +129,6 @@ def convolution(caps: Any, name: str, problem: ConvProblem, op: str, *, epilogue
         *_options(p, name, lanes),
         f"-DSTAGE={stage}",
         f"-DACC={sums}",
-        f"-DWEIGHTS={_WEIGHTS}",
         *(() if op == "FORWARD" else ("-DFLIP",)),
     )
     return [
