@@ -21,7 +21,7 @@ _MOST_LANES = 1024  # and at most: a page
 _ARRAY_BYTES = 1 << 15  # of all arrays of a strip of columns
 _ROWS = 512  # rows added before the partial sums join the totals
 _ABREAST = 4  # rows added at a time
-_SHORT = 12  # instructions up to which a body is written out for several rows
+_SHORT = 12  # instructions up to which the body of a single loop is written out for several rows: compiling costs
 _ROW_BYTES = 1 << 13  # of a row that is fetched ahead, at most
 _BLOCK = 2048  # elements summed before the partial sum joins the total: bounds rounding error as a tree would
 
@@ -381,7 +381,8 @@ class CpuColumns(Reducer):
             start, end = "jb", "je"
         targets = {r.name: f"{r.name}p[l]" if blocked and r in sums else f"{r.name}a[l]" for r in reduces}
         self.line(f"long rb{k} = {start};")
-        several = self.nest.inner[-1] >= _ABREAST and len(self.nest.instrs) <= _SHORT
+        short = self.nest.phases == 1 and not stores and len(self.nest.instrs) <= _SHORT
+        several = short and self.nest.inner[-1] >= _ABREAST
         for step in (_ABREAST, 1) if several else (1,):
             self.open(f"for (; rb{k} + {step} <= {end}; rb{k} += {step})")
             self._lanes()
