@@ -2,7 +2,7 @@
 
 // p(k + 1) = slope p(k) - p(k - 1) from p(0) = 1 and p(1) = first: the four kinds of Chebyshev
 ENG_FN real eng_chebyshev_t(real slope, real first, real n) {
-  if (!(n >= 0)) return 0.0;
+  if (!(n > -1)) return 0.0;
   const int degree = (int)n;
   if (degree == 0) return 1.0;
   real p = 1.0, q = first;
@@ -23,7 +23,7 @@ ENG_FN real eng_chebyshev_polynomial_v_t(real x, real n) { return eng_chebyshev_
 ENG_FN real eng_chebyshev_polynomial_w_t(real x, real n) { return eng_chebyshev_t(2.0 * x, 2.0 * x + 1.0, n); }
 
 ENG_FN real eng_hermite_polynomial_h_t(real x, real n) {
-  if (!(n >= 0)) return 0.0;
+  if (!(n > -1)) return 0.0;
   const int degree = (int)n;
   real p = 0.0, q = 1.0;
   for (int k = 0; k < degree; k++) {
@@ -35,7 +35,7 @@ ENG_FN real eng_hermite_polynomial_h_t(real x, real n) {
 }
 
 ENG_FN real eng_hermite_polynomial_he_t(real x, real n) {
-  if (!(n >= 0)) return 0.0;
+  if (!(n > -1)) return 0.0;
   const int degree = (int)n;
   real p = 0.0, q = 1.0;
   for (int k = 0; k < degree; k++) {
@@ -47,7 +47,7 @@ ENG_FN real eng_hermite_polynomial_he_t(real x, real n) {
 }
 
 ENG_FN real eng_laguerre_polynomial_l_t(real x, real n) {
-  if (!(n >= 0)) return 0.0;
+  if (!(n > -1)) return 0.0;
   const int degree = (int)n;
   real p = 0.0, q = 1.0;
   for (int k = 0; k < degree; k++) {
@@ -59,7 +59,7 @@ ENG_FN real eng_laguerre_polynomial_l_t(real x, real n) {
 }
 
 ENG_FN real eng_legendre_polynomial_p_t(real x, real n) {
-  if (!(n >= 0)) return 0.0;
+  if (!(n > -1)) return 0.0;
   const int degree = (int)n;
   real p = 0.0, q = 1.0;
   for (int k = 0; k < degree; k++) {

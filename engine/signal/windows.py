@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import dtypes
 from ..ops import windows as shapes
 from ..tensor import Tensor
 
@@ -19,9 +20,17 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _made(name: str, M: int, sym: bool, shape: Any, options: dict[str, Any]) -> Tensor:
+    """A window. Raises ValueError for a dtype that is neither float32 nor float64."""
+    dtype = options.get("dtype") or dtypes.default.get()
+    if dtype not in (dtypes.float32, dtypes.float64):
+        raise ValueError(f"{name} expects float32 or float64 dtypes, got: {dtype}")
+    return shapes.made(name, M, sym, shape, options)
+
+
 def bartlett(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     """Triangle that is zero at both ends."""
-    return shapes.made("bartlett", M, sym, shapes.bartlett, options)
+    return _made("bartlett", M, sym, shapes.bartlett, options)
 
 
 def general_cosine(M: int, *, a: Iterable, sym: bool = True, **options: Any) -> Tensor:
@@ -31,7 +40,7 @@ def general_cosine(M: int, *, a: Iterable, sym: bool = True, **options: Any) -> 
         raise TypeError("Coefficients must be a list/tuple")
     if not weights:
         raise ValueError("Coefficients cannot be empty")
-    return shapes.made("general_cosine", M, sym, shapes.cosines(weights), options)
+    return _made("general_cosine", M, sym, shapes.cosines(weights), options)
 
 
 def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True, **options: Any) -> Tensor:
@@ -63,20 +72,20 @@ def kaiser(M: int, *, beta: float = 12.0, sym: bool = True, **options: Any) -> T
     """Kaiser's window. Raises ValueError for a negative beta."""
     if beta < 0:
         raise ValueError(f"beta must be non-negative, got: {beta} instead.")
-    return shapes.made("kaiser", M, sym, shapes.kaiser(beta), options)
+    return _made("kaiser", M, sym, shapes.kaiser(beta), options)
 
 
 def cosine(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     """Half a period of a sine."""
     points = M if sym or M == 0 else M + 1
-    return shapes.made("cosine", M, sym, lambda k, n: np.sin((k + 0.5) * np.pi / points), options)
+    return _made("cosine", M, sym, lambda k, n: np.sin((k + 0.5) * np.pi / points), options)
 
 
 def gaussian(M: int, *, std: float = 1.0, sym: bool = True, **options: Any) -> Tensor:
     """exp(-x^2 / (2 std^2)) around the centre."""
     if std <= 0:
         raise ValueError(f"Standard deviation must be positive, got: {std} instead.")
-    return shapes.made("gaussian", M, sym, lambda k, n: np.exp(-(((k - (n - 1) / 2) / std) ** 2) / 2), options)
+    return _made("gaussian", M, sym, lambda k, n: np.exp(-(((k - (n - 1) / 2) / std) ** 2) / 2), options)
 
 
 def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: bool = True, **options: Any) -> Tensor:
@@ -90,4 +99,4 @@ def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: b
         middle = (n - 1) / 2 if center is None else center
         return np.exp(-np.abs(k - middle) / tau)
 
-    return shapes.made("exponential", M, sym, shape, options)
+    return _made("exponential", M, sym, shape, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from engine import ops
@@ -132,7 +133,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, "
             f"but input.size(-3)={channels} is not divisible by {r * r}"
         )
-    blocks = input.reshape(-1, channels // (r * r), r, r, height, width)
+    blocks = input.reshape(prod(input.shape[:-3]), channels // (r * r), r, r, height, width)
     return blocks.permute(0, 1, 4, 2, 5, 3).reshape(*lead, channels // (r * r), height * r, width * r)
 
 
@@ -154,7 +155,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
                 f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but {size} is not divisible by "
                 f"{r}"
             )
-    blocks = input.reshape(-1, channels, height // r, r, width // r, r)
+    blocks = input.reshape(prod(input.shape[:-3]), channels, height // r, r, width // r, r)
     return blocks.permute(0, 1, 3, 5, 2, 4).reshape(*lead, channels * r * r, height // r, width // r)
 
 
