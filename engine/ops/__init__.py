@@ -43,6 +43,7 @@ from . import (
     scattering,
     search,
     select,
+    softmax,
     sort,
     special,
     statistics,

@@ -21,7 +21,7 @@ from .dropout import dropout
 from .matmul import matmul
 from .op import Op, dense_strides, function, memory_order, scalar_type_name
 from .pointwise import compute
-from .reduce import _softmax_back, softmax
+from .softmax import _softmax_back, softmax
 
 _HEADS = -3  # dimension of the heads in (..., heads, length, size)
 

@@ -10,7 +10,7 @@ from ..autograd.variable import Tensor
 from ..graph.spec import Spec, spec
 from .op import ViewOp, function, scalar_type_name
 from .pointwise import binary, unary
-from .views import scatter_view
+from .view_gradients import scatter_view
 
 
 # -- views ------------------------------------------------------------------------------------------------------------

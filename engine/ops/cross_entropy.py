@@ -14,7 +14,7 @@ from .loss import legacy_reduction, reduce_loss
 from .on_host import host_values
 from .op import Op, function, scalar_type_name
 from .pointwise import check_kind, compute, wide
-from .reduce import log_softmax, softmax
+from .softmax import log_softmax, softmax
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------
