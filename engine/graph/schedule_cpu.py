@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from . import scalar
 from .division import by_reciprocal
@@ -387,7 +388,13 @@ class CpuColumns(Reducer):
             self.open(f"for (; rb{k} + {step} <= {end}; rb{k} += {step})")
             self._lanes()
             self._recall(k)
-            self._rows(k, step, inner[-1], lambda: self._element(k, reduces, stores, outer, inner, targets))
+            apart = sums if step > 1 else []  # rows added among themselves first: that halves the rounding errors
+            for r in apart:
+                self.line(f"{accumulator(r)} {r.name}q = 0;")
+            into = targets | {r.name: f"{r.name}q" for r in apart}
+            self._rows(k, step, inner[-1], partial(self._element, k, reduces, stores, outer, inner, into))
+            for r in apart:
+                self.line(f"{targets[r.name]} += {r.name}q;")
             self.close()
             self.close()
         if blocked:

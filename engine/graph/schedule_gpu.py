@@ -7,7 +7,7 @@ from .elements import accumulator, combine, combine_raw, finish, identity
 from .nest import ELEMENT, ROW, Instr, Store
 from .writer import Reducer, Writer
 
-_BLOCK = 128  # elements summed before the partial sum joins the total
+_BLOCK = 512  # elements summed before the partial sum joins the total
 _GROUP = 128  # work-items of a GPU work-group that reduces a row
 
 
