@@ -147,9 +147,9 @@ globals().update(LEGACY_TYPES)
 
 _LAZY = frozenset(
     (
-        "_C", "_dynamo", "_utils", "accelerator", "compiler", "distributed", "distributions", "fft", "func",
-        "functional", "hub", "jit", "library", "linalg", "models", "mps", "mtia", "multiprocessing", "profiler",
-        "signal", "special", "storage", "testing", "types", "viz", "xpu",
+        "_C", "_dynamo", "_subclasses", "_utils", "accelerator", "compiler", "distributed", "distributions",
+        "fft", "func", "functional", "fx", "hub", "jit", "library", "linalg", "models", "mps", "mtia",
+        "multiprocessing", "profiler", "signal", "special", "storage", "testing", "types", "viz", "xpu",
     )
 )  # fmt: skip
 _LAZY_FUNCTIONS = {

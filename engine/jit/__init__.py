@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
-from .nn.modules.module import Module
+from ..nn.modules.module import Module
 
 T = TypeVar("T")
 
