@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from ..graph.provided import Capture
+from ..graph.spec import Spec
 from .edges import GradientEdge
 from .inplace import retain
 from .mode import mode
@@ -92,13 +94,20 @@ class _Pass:
         for (fn, number), grad in roots:
             self._add(fn, number, grad)
         started = set()
+        leaves: list[GradFn] = []
         for fn in starts:
-            if not waiting.get(fn) and fn not in started:
+            if not waiting[fn] and fn not in started:
                 started.add(fn)
-                heapq.heappush(heap, (-fn.seq, id(fn), fn))
+                self._ready(fn, heap, leaves)
         useful = self.useful
         grads = self.grads
-        while heap:
+        while True:
+            if leaves:
+                for fn in leaves:
+                    self._leaf(fn)
+                leaves.clear()
+            if not heap:
+                return
             fn = heapq.heappop(heap)[2]
             slots = grads.pop(fn, None)
             results: Sequence
@@ -109,10 +118,6 @@ class _Pass:
                     self._tensor_hooks(fn, slots)
                 if self.targets is not None:
                     self._capture(fn, slots)
-                if type(fn) is AccumulateGrad:
-                    if self.accumulate and (useful is None or fn in useful):
-                        accumulate(fn, slots)
-                    continue
                 if useful is not None and not any(e is not None and e[0] in useful for e in fn.edges):
                     results = (None,) * len(fn.edges)
                 else:
@@ -120,36 +125,64 @@ class _Pass:
             for edge, grad in zip(fn.edges, results):
                 if edge is None:
                     continue
-                nxt = edge[0]
+                nxt, number = edge
+                is_leaf = type(nxt) is AccumulateGrad
                 if grad is not None and (useful is None or nxt in useful):
-                    self._add(nxt, edge[1], grad)
+                    want = nxt.variable._spec if is_leaf else nxt.outs[number]
+                    if grad._spec is not want:
+                        grad = _fitted(grad, want)
+                    if nxt in grads:
+                        self._add(nxt, number, grad)
+                    else:
+                        grads[nxt] = slots = [None] * (1 if is_leaf else len(nxt.outs))
+                        slots[number] = grad
                 left = waiting[nxt] = waiting[nxt] - 1
-                if left == 0:
-                    heapq.heappush(heap, (-nxt.seq, id(nxt), nxt))
+                if not left:
+                    if is_leaf:
+                        leaves.append(nxt)
+                    else:
+                        heapq.heappush(heap, (-nxt.seq, id(nxt), nxt))
             results = grad = slots = None  # a gradient still named here would look shared to accumulate()
+
+    @staticmethod
+    def _ready(fn: GradFn, heap: list, leaves: list) -> None:
+        """All uses of ``fn`` are known: leaves come next, other functions newest first."""
+        if type(fn) is AccumulateGrad:
+            leaves.append(fn)
+        else:
+            heapq.heappush(heap, (-fn.seq, id(fn), fn))
+
+    def _leaf(self, fn: AccumulateGrad) -> None:
+        slots = self.grads.pop(fn, None)
+        if slots is None:
+            return
+        if fn.tensor_hooks or fn.retained:
+            self._tensor_hooks(fn, slots)
+        if self.targets is not None:
+            self._capture(fn, slots)
+        if self.accumulate and (self.useful is None or fn in self.useful):
+            accumulate(fn, slots)
 
     def will_run(self, fn: GradFn) -> bool:
         """Whether this pass gives ``fn`` a gradient (as far as the graph's shape tells)."""
-        return (fn in self.reached or fn in self.starts) and (self.useful is None or fn in self.useful)
+        return fn in self.reached and (self.useful is None or fn in self.useful)
 
     @staticmethod
     def _dependencies(roots: list[GradFn]) -> dict[GradFn, int]:
-        """How many recorded uses each function still waits for."""
-        waiting: dict[GradFn, int] = {}
-        seen = set(roots)
-        stack = list(seen)
+        """How many recorded uses each function still waits for; none for roots that nothing else uses."""
+        waiting = dict.fromkeys(roots, 0)
+        stack = list(waiting)
         while stack:
-            fn = stack.pop()
-            for edge in fn.edges:
+            for edge in stack.pop().edges:
                 if edge is not None:
                     nxt = edge[0]
-                    if nxt in waiting:
-                        waiting[nxt] += 1
-                    else:
+                    uses = waiting.get(nxt)
+                    if uses is None:
                         waiting[nxt] = 1
-                    if nxt not in seen:
-                        seen.add(nxt)
-                        stack.append(nxt)
+                        if type(nxt) is not AccumulateGrad:
+                            stack.append(nxt)
+                    else:
+                        waiting[nxt] = uses + 1
         return waiting
 
     def _mark_useful(self, roots: list[GradFn]) -> None:
@@ -216,10 +249,10 @@ class _Pass:
             fn.unpacked = None
         if type(results) is not tuple:
             results = tuple(results) if isinstance(results, (tuple, list)) else (results,)
-        results = _fit(fn, results)
         if fn.hooks:
-            results = _run_node_hooks(fn, results, tuple(slots))
+            results = _run_node_hooks(fn, _fit(fn, results), tuple(slots))
         if mode.anomaly:
+            results = _fit(fn, results)
             _check_nan(fn, results)
         if not self.keep:
             fn.release()
@@ -263,25 +296,19 @@ def _warn_trace(fn: GradFn) -> None:
 
 def _fit(fn: GradFn, results: tuple) -> tuple:
     """Undo broadcasting and promotion: each gradient takes its input's shape and dtype."""
-    edges = fn.edges
-    out = None
-    for i, grad in enumerate(results):
-        if grad is None or i >= len(edges) or edges[i] is None:
-            continue
-        have = grad._spec
-        want = edges[i][0].outs[edges[i][1]]
-        if have is want:
-            continue
-        if have.shape != want.shape:
-            if out is None:
-                out = list(results)
-            out[i] = grad = Ops.sum_to(grad, want.shape)
-            have = grad._spec
-        if have.dtype is not want.dtype:
-            if out is None:
-                out = list(results)
-            out[i] = Ops.cast(grad, want.dtype)
-    return results if out is None else tuple(out)
+    return tuple(
+        [
+            grad if grad is None or edge is None else _fitted(grad, edge[0].outs[edge[1]])
+            for grad, edge in itertools.zip_longest(results, fn.edges[: len(results)])
+        ]
+    )
+
+
+def _fitted(grad: Tensor, want: Spec) -> Tensor:
+    """A gradient in the shape and dtype of what it belongs to."""
+    if grad._spec.shape != want.shape:
+        grad = Ops.sum_to(grad, want.shape)
+    return grad if grad._spec.dtype is want.dtype else Ops.cast(grad, want.dtype)
 
 
 def _check_nan(fn: GradFn, results: Sequence) -> None:
@@ -333,10 +360,14 @@ def accumulate(fn: AccumulateGrad, slots: list) -> None:
                 spec.whole
                 and sys.getrefcount(grad) <= 2
                 and sys.getrefcount(grad._storage) <= 2
-                and grad._storage.size == spec.numel
+                and grad._storage.node.call.out.numel == spec.numel
                 and t._spec.contiguous
             )
-            t._grad = view(grad, spec) if alone else _laid_like(grad, t)
+            if not alone:
+                grad = _laid_like(grad, t)
+            elif grad._base is not None or grad._rg or type(grad) is not Tensor:
+                grad = view(grad, spec)
+            t._grad = grad
     elif mode.grad:
         t._grad = have + grad
     else:

@@ -97,11 +97,14 @@ class GradFn:
             raise RuntimeError(FREED)
         if self.unpacked is not None:
             return self.unpacked
-        edges, versions = self.edges, self.versions
-        found = tuple(
-            [None if t is None else restore_input(t, versions[i], edges[i]) for i, t in enumerate(self.saved_in)]
-        )
-        if mode.passes and any(type(t) is Packed for t in self.saved_in):
+        found, packed = [], False
+        for t, version, edge in zip(self.saved_in, self.versions, self.edges):
+            if t is not None:
+                packed = packed or type(t) is Packed
+                t = restore_input(t, version, edge)
+            found.append(t)
+        found = tuple(found)
+        if packed and mode.passes:
             self.unpacked = found  # unpack hooks run once a pass, however often a formula looks
         return found
 
