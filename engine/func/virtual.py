@@ -141,6 +141,10 @@ class BatchLog:
         node.parts = [(Storage(behind.add(part, (made,))), b) for part, b in zip(real.parts, batched)]
         return node
 
+    def add_parts(self, node: Node) -> list[Node]:
+        """The results of a node of several."""
+        return [self.add(part, (node,)) for part in node.call.parts]
+
     def from_array(self, array: np.ndarray, dtype: dtypes.dtype) -> Node:
         """The same content for all examples."""
         made = self.behind.from_array(array, dtype)

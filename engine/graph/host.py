@@ -264,6 +264,10 @@ class HostLog:
                 self._compute(needed)
         return node
 
+    def add_parts(self, node: Node) -> list[Node]:
+        """The results of a node of several."""
+        return [self.add(part, (node,)) for part in node.call.parts]
+
     def settle(self, storage: Storage) -> None:
         """Bring a storage's new value into the memory that NumPy shares."""
         if storage.still_shared():

@@ -495,6 +495,10 @@ class MetaLog:
         """A node that will never have content."""
         return Node(call, ())
 
+    def add_parts(self, node: Node) -> list[Node]:
+        """The results of a node of several."""
+        return [Node(part, ()) for part in node.call.parts]
+
     def flush(self) -> None:
         """Nothing is pending."""
 

@@ -107,12 +107,12 @@ class PairLoss:
     def _grad(self, ctx: Any, g: Tensor) -> tuple:
         x, y = ctx.inputs
         numbers = ctx.scalars
-        needs_y = ctx.needs[1]
-        dx = self.back((g, x, y), ctx.static, numbers) if ctx.needs[0] or (needs_y and self.other is None) else None
+        needs_x, needs_y = ctx.needs
+        dx = self.back((g, x, y), ctx.static, numbers) if needs_x or (needs_y and self.other is None) else None
         dy = None
         if needs_y:
             dy = -dx if self.other is None else _scaled(g, x, y, ctx.static[0]) * self.other(x, y, *numbers)
-        return dx if ctx.needs[0] else None, dy
+        return dx if needs_x else None, dy
 
     def _back_grad(self, ctx: Any, h: Tensor) -> tuple:
         g, x, y = ctx.inputs

@@ -272,7 +272,8 @@ _linear_back = Op("linear_backward", _linear_back_rule, _linear_back_lower)
 
 
 def _linear_grad(ctx: Any, g: Tensor) -> tuple:
-    x, w = ctx.inputs[:2] or (None, None)  # nothing is saved where only the bias wants a gradient
+    inputs = ctx.inputs
+    x, w = (inputs[0], inputs[1]) if inputs else (None, None)  # nothing is saved if only the bias wants a gradient
     if mode.grad:
         return _linear_grad_recorded(ctx, g, x, w)
     needs = ctx.needs
@@ -281,8 +282,11 @@ def _linear_grad(ctx: Any, g: Tensor) -> tuple:
         operands.append(x)
     if needs[0]:
         operands.append(w)
-    shapes = ctx.specs
-    found = iter(_linear_back(operands, (tuple(shapes[0].shape), tuple(shapes[1].shape), needs)))
+    seen = ctx.call.specs
+    made = _linear_back(operands, (seen[0].shape, seen[1].shape, needs))
+    if False not in needs:
+        return made
+    found = iter(made)
     return tuple([next(found) if wanted else None for wanted in needs])
 
 

@@ -135,7 +135,7 @@ class Op:
         graph = device.graph or log_of(device)
         node = graph.add(call, tuple([t._storage.node for t in tensors]), scalars)
         if type(out) is tuple:
-            results = tuple([make(graph.add(part, (node,)), part.out) for part in call.parts])
+            results = tuple([make(part, seen) for part, seen in zip(graph.add_parts(node), out)])
         else:
             t = _new(Tensor)
             t._storage = Storage(node)

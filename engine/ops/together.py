@@ -16,7 +16,7 @@ from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor, make
 from ..graph.ir import Ref
-from ..graph.log import DeviceLog, log_of
+from ..graph.log import log_of
 from ..graph.spec import Spec
 from .complex_numbers import view_as_real
 from .creation import convert
@@ -105,11 +105,7 @@ def _apply_fused(
     device = specs[0].device
     graph = device.graph or log_of(device)
     node = graph.add(call, tuple([t._storage.node for t in operands]), tuple([scalars[k] for k in numbers]))
-    if type(graph) is DeviceLog:
-        values = graph.add_parts(node)
-    else:
-        values = [graph.add(part, (node,)) for part in call.parts]
-    for target, seen, value in zip(targets, call.outs, values):
+    for target, seen, value in zip(targets, call.outs, graph.add_parts(node)):
         storage = target._storage
         if target._spec is seen and storage.pin is None and storage.node.call.out.numel == seen.numel:
             storage.put(value)

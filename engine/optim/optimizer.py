@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from ..dtypes import float32
 from ..graph.log import flush_all
+from ..graph.provided import Capture
 from ..ops.together import apply_rule
 from ..tensor import Tensor
 from .hooks import (
@@ -168,8 +169,12 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients, or set them to zero where `set_to_none` is False."""
+        quiet = set_to_none and Capture.active is None
         for group in self.param_groups:
             for p in group["params"]:
+                if quiet:
+                    p._grad = None
+                    continue
                 grad = p.grad
                 if grad is None:
                     continue

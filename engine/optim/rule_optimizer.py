@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from .. import ops
-from ..autograd import enable_grad, no_grad
+from ..autograd import enable_grad
+from ..autograd.mode import mode
 from ..graph.provided import Capture, Source, Stale, provide
 from ..ops.together import Rule, apply_rule, as_scalar
 from ..tensor import Tensor
@@ -91,9 +92,13 @@ class RuleOptimizer(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with enable_grad() if self.defaults.get("differentiable") else no_grad():
+        before = mode.grad
+        mode.grad = bool(self.defaults.get("differentiable"))
+        try:
             for group in self.param_groups:
                 self._update(group)
+        finally:
+            mode.grad = before
         return loss
 
     def _update(self, group: dict[str, Any]) -> None:
@@ -102,7 +107,7 @@ class RuleOptimizer(Optimizer):
         held = self.state
         last = bucket = None
         for p in group["params"]:
-            grad = p.grad
+            grad = p._grad
             if grad is None:
                 continue
             state = held[p]

@@ -87,9 +87,9 @@ class SGD(RuleOptimizer):
         if group["momentum"] != 0:
             super()._update(group)
             return
-        params = [p for p in group["params"] if p.grad is not None]
+        params = [p for p in group["params"] if p._grad is not None]
         if params:
-            self._apply(params, [p.grad for p in params], [()] * len(params), group, (False,))
+            self._apply(params, [p._grad for p in params], [()] * len(params), group, (False,))
 
     def _advance(self, state: ParamState, group: dict[str, Any], p: Tensor) -> tuple[bool]:
         first = state.get("momentum_buffer") is None

@@ -76,14 +76,6 @@ def binary_cross_entropy(
 ) -> Tensor:
     """-(y log x + (1 - y) log(1 - x)) for probabilities x, logarithms limited to -100 from below."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    check_reduction(reduction)
-    if target.size() != input.size():
-        raise ValueError(
-            f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is "
-            "deprecated. Please ensure they have the same size."
-        )
-    if weight is not None:
-        weight = weight.expand(ops.broadcast_shapes(target.size(), weight.size()))
     return ops.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
 
 
