@@ -328,7 +328,8 @@ def accumulator(t: Tensor) -> AccumulateGrad:
             return fn
         fn = fn()
     if fn is None:
-        fn = AccumulateGrad(t)
+        fn = _new(AccumulateGrad)
+        fn.variable = t
         t._acc = weakref.ref(fn)
     return fn
 

@@ -25,10 +25,10 @@ class Call:
         specs: descriptions of the operands. static: whatever else selects the program (dimensions, flags).
         out: description of the result, or a tuple of them; outs: always a tuple. scalars: dtypes of the run-time
         numbers. offsets: operands that do not begin at their storage's start. op: what resolves the same op for other
-        descriptions, if it can (``again``).
+        descriptions, if it can (``again``). record: class of the op's records for the backward pass, once known.
     """
 
-    __slots__ = ("name", "lower", "specs", "static", "out", "scalars", "parts", "outs", "offsets", "op")
+    __slots__ = ("name", "lower", "specs", "static", "out", "scalars", "parts", "outs", "offsets", "op", "record")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Call:
         self.outs: tuple[Spec, ...] = out if type(out) is tuple else (out,)
         self.offsets = tuple([i for i, s in enumerate(specs) if s.offset])
         self.op: Any = None
+        self.record: Any = None
         self.parts: tuple[Call, ...] = ()
         if type(out) is tuple:
             self.parts = tuple(Call(name, None, (), o, i) for i, o in enumerate(out))

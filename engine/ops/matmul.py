@@ -229,6 +229,12 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 # -- with addition ----------------------------------------------------------------------------------------------------
 def _linear_rule(x: Spec, w: Spec, bias: Spec | None = None) -> Any:
+    if not x.ndim or x.shape[-1] != w.shape[-1]:
+        rows = prod(x.shape[:-1])
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.ndim else 1} and "
+            f"{w.shape[1]}x{w.shape[0]})"
+        )
     for other in (w, bias):
         if other is not None and other.dtype is not x.dtype:
             raise RuntimeError(
@@ -320,16 +326,9 @@ def _linear_name(specs: tuple[Spec, ...]) -> str:
 @function(torch=False, method=False, functional=True)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias`` for input (..., in), weight (out, in), bias (out,)."""
-    x, w = input._spec, weight._spec
-    if w.ndim == 1:
+    if weight._spec.ndim == 1:
         out = matmul(input, weight)
         return out if bias is None else out + bias
-    if not x.ndim or x.shape[-1] != w.shape[-1]:
-        rows = prod(x.shape[:-1])
-        raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.ndim else 1} and "
-            f"{w.shape[1]}x{w.shape[0]})"
-        )
     return _linear((input, weight) if bias is None else (input, weight, bias))
 
 

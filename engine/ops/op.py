@@ -21,7 +21,7 @@ from ..amp.policy import POLICIES
 from ..amp.state import autocast_state
 from ..autograd.inplace import INFERENCE, MULTI, NO_GRAD, Before, check_inplace, note_view, rebase
 from ..autograd.mode import mode
-from ..autograd.records import GradFn, edge_of, forward_trace, save_input, save_output, sequence
+from ..autograd.records import GradFn, accumulator, edge_of, forward_trace, save_input, save_output, sequence
 from ..autograd.variable import Tensor, make, view
 from ..dtypes import scalar_type_name
 from ..graph.log import log_of, open_logs
@@ -167,7 +167,7 @@ class Op:
         saves: Any = None,
     ) -> None:
         """Note the op for the backward pass (``saves``: other operands to save than declared)."""
-        fn = _new(self.grad_class if self.variant is None else self._variant(call))
+        fn = _new(call.record or self._record_class(call))
         fn.seq = next(sequence)
         fn.call = call
         fn.outs = call.outs
@@ -177,8 +177,10 @@ class Op:
             None
             if not t._rg
             else edge_of(t)
-            if t._base is not None or (made := t._grad_fn) is None
+            if t._base is not None
             else (made, t._out_nr)
+            if (made := t._grad_fn) is not None
+            else (accumulator(t), 0)
             for t in tensors
         ]
         if mode.watch and mode.anomaly:
@@ -224,6 +226,11 @@ class Op:
         if found is None:
             found = tuple(sorted({i for k, w in enumerate(wanted) if w for i in self.saves.get(k, ())}))
             self.saves_some[wanted] = found
+        return found
+
+    def _record_class(self, call: Call) -> type[GradFn]:
+        """The class of a call's records, which the call keeps."""
+        call.record = found = self.grad_class if self.variant is None else self._variant(call)
         return found
 
     def _variant(self, call: Call) -> type[GradFn]:
