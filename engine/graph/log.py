@@ -91,7 +91,8 @@ class DeviceLog:
                 inputs, at_once = self._unshared(call, inputs)
                 break
         node = Node(call, inputs, scalars)
-        node.shared = at_once
+        if at_once:
+            node.shared = True
         if call.offsets and call.op is not None and self.recording is None:
             self._use_windows(node)
         entries = self.entries

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 _pack_long = struct.Struct("q").pack
+_pack_single = struct.Struct("f").pack
 
 
 class Launch:
@@ -156,7 +157,10 @@ def packer(dtype: dtypes.dtype) -> Callable[[Any], bytes]:
 
 
 def _pack_float(value: float) -> bytes:
-    return np.float32(value).tobytes()
+    try:
+        return _pack_single(value)
+    except OverflowError:  # infinite in single precision
+        return np.float32(value).tobytes()
 
 
 def _pack_integer(value: int) -> bytes:

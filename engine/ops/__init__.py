@@ -61,7 +61,7 @@ name_records()
 Ops.cast = creation.cast
 Ops.clone = lambda x: creation.copy_in_order(x, None)
 Ops.clone_like = lambda x, like: creation.copy_in_order(x, creation._order_of(like))
-Ops.ones_spec = lambda s: creation.FULL(tuple(s.shape), 1, s.dtype, s.device)
+Ops.ones_spec = lambda s: creation.ONES((), (s,))
 Ops.zeros = lambda x: creation.zeros_of(tuple(x._spec.shape), x._spec.dtype, x._spec.device)
 Ops.zeros_spec = lambda s: creation.zeros_of(tuple(s.shape), s.dtype, s.device)
 Ops.has_nan = lambda x: bool(arithmetic.isnan(x).any().item())

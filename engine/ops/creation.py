@@ -243,6 +243,14 @@ _empty = Op(
 )
 
 
+#: Ones in the shape of a description, row-major.
+ONES = Op(
+    "ones",
+    lambda seen: spec(seen.dtype, seen.device, seen.shape),
+    lambda b, seen: b.const(1, seen.dtype, seen.shape).contiguous(),
+)
+
+
 def FULL(shape: Sequence[int], value: Any, dtype: dtypes.dtype, device: Any) -> Tensor:
     """``value`` everywhere."""
     return _full((), (tuple(shape), dtype, resolve(device)), (value,))
