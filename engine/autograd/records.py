@@ -113,7 +113,10 @@ class GradFn:
         """The saved outputs. Raises RuntimeError if one was changed or freed."""
         if self.freed:
             raise RuntimeError(FREED)
-        return tuple([None if s is None else restore_output(s, self) for s in self.saved_out])
+        saved = self.saved_out
+        if len(saved) == 1 and saved[0] is not None:
+            return (restore_output(saved[0], self),)  # the usual case, as fast as can be
+        return tuple([None if s is None else restore_output(s, self) for s in saved])
 
     def apply(self, grads: tuple) -> tuple:
         """Gradients of the inputs from those of the outputs."""
@@ -309,8 +312,8 @@ def restore_output(saved: Any, owner: GradFn) -> Tensor:
     if type(saved) is Packed:
         return saved.unpack(None if saved.number is None else (owner, saved.number))
     storage, spec, version, number = saved
-    edge = None if number is None else (owner, number)
     if storage.version != version:
+        edge = None if number is None else (owner, number)
         raise RuntimeError(modified(spec, edge, storage.version, version))
     t = _new(Tensor)
     t._storage = storage
