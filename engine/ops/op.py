@@ -173,16 +173,15 @@ class Op:
         fn.outs = call.outs
         if scalars:
             fn.scalars = scalars
-        fn.edges = edges = [
-            None
-            if not t._rg
-            else edge_of(t)
-            if t._base is not None
-            else (made, t._out_nr)
-            if (made := t._grad_fn) is not None
-            else (accumulator(t), 0)
-            for t in tensors
-        ]
+        fn.edges = edges = []
+        for t in tensors:  # a loop, as a comprehension is a call of its own
+            if not t._rg:
+                edges.append(None)
+            elif t._base is not None:
+                edges.append(edge_of(t))
+            else:
+                made = t._grad_fn
+                edges.append((accumulator(t), 0) if made is None else (made, t._out_nr))
         if mode.watch and mode.anomaly:
             fn.trace = forward_trace()
         if saves is None:
