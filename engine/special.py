@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .ops.op import out_of, registry
+from .ops.publish import out_of, registry
 
 _OUTSIDE = ("round",)  # functions that are the same as outside
 

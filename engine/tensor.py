@@ -18,7 +18,7 @@ from ._tensor.conversion import LEGACY_TYPES, set_default_tensor_type
 from ._tensor.printing import show
 from ._tensor.storage import UntypedStorage
 from .autograd.variable import Tensor
-from .ops.op import inplace_of, registry
+from .ops.publish import inplace_of, registry
 
 
 def _attach() -> None:

@@ -53,7 +53,7 @@ from . import (
     views,
     windows,
 )
-from .op import out_of, registry
+from .publish import out_of, registry
 from .record_names import name_records
 
 name_records()

@@ -10,8 +10,9 @@ from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .creation import _rand, draw, zeros_of
 from .join import cat
-from .op import Op, function
+from .op import Op
 from .pointwise import binary, check_kind, check_tensor, compute, pointwise_spec, unary, wide
+from .publish import function
 from .views import wrap_dim
 
 _relu_back = binary(

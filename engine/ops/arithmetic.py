@@ -8,8 +8,9 @@ from typing import Any
 
 from .. import dtypes
 from ..autograd.variable import Tensor
-from .op import function, scalar_type_name
+from ..dtypes import scalar_type_name
 from .pointwise import Binary, binary, is_number, unary
+from .publish import function
 
 _ONE = 1
 _add = binary(

@@ -9,6 +9,7 @@ from typing import Any
 from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.ir import broadcast
 from ..graph.library import attention as library
 from ..graph.log import DeviceLog, log_of
@@ -19,8 +20,9 @@ from ..settings import settings
 from .creation import arange_of, cast
 from .dropout import dropout
 from .matmul import matmul
-from .op import Op, dense_strides, function, memory_order, scalar_type_name
+from .op import Op, dense_strides, memory_order
 from .pointwise import compute
+from .publish import function
 from .softmax import _softmax_back, softmax
 
 _HEADS = -3  # dimension of the heads in (..., heads, length, size)

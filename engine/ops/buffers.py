@@ -10,7 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.variable import Tensor
 from .creation import finish, from_array, share_array
-from .op import function
+from .publish import function
 
 
 def _elements(raw: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:

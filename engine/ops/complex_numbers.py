@@ -7,10 +7,12 @@ from typing import Any
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.spec import Spec, spec
-from .op import ViewOp, function, scalar_type_name
 from .pointwise import binary, unary
+from .publish import function
 from .view_gradients import scatter_view
+from .view_op import ViewOp
 
 
 # -- views ------------------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from .. import dtypes
 from ..autograd.variable import Tensor
 from .creation import FULL
 from .matmul import bmm, matmul, mm
-from .op import function
-from .op import registry as REGISTRY
 from .pointwise import broadcast_shapes
+from .publish import function
+from .publish import registry as REGISTRY
 from .views import wrap_dim
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -8,14 +8,16 @@ from math import prod
 from typing import Any
 
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.library import conv as library
 from ..graph.library.conv import reference
 from ..graph.native import Native
 from ..graph.spec import Spec
 from ..settings import settings
-from .op import Op, function, scalar_type_name
-from .op import registry as REGISTRY
+from .op import Op
 from .pointwise import compute
+from .publish import function
+from .publish import registry as REGISTRY
 
 Sizes = tuple[int, ...]
 

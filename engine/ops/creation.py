@@ -10,20 +10,22 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, random
-from ..autograd.inplace import ZeroBackward0
+from ..autograd.inplace import ZeroBackward0, check_inplace
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor, make
 from ..device import device as Device
 from ..device import resolve
 from ..graph.log import log_of
-from ..graph.node import Node, leaf
+from ..graph.node import Call, Node, leaf, write_call
 from ..graph.spec import Spec, spec
-from . import op as op_module
 from . import pointwise as pointwise_module
+from . import publish, storing
 from . import select as select_module
 from . import views as views_module
-from .op import Op, assign, check_inplace, dense_strides, function, memory_order, put
+from .op import Op, dense_strides, memory_order
 from .pointwise import check_tensor, is_number, wide
+from .publish import function
+from .storing import assign, put
 
 
 # -- from host data ---------------------------------------------------------------------------------------------------
@@ -268,7 +270,7 @@ select_module.SCALAR = scalar
 def finish(t: Tensor, requires_grad: bool, out: Tensor | None = None) -> Tensor:
     """The end of every factory: ``out=`` and ``requires_grad``."""
     if out is not None:
-        op_module.write_out(out, t)
+        publish.write_out(out, t)
         return out
     if requires_grad:
         if not t._spec.floating:
@@ -438,7 +440,7 @@ def cast(x: Tensor, dtype: dtypes.dtype) -> Tensor:
     return x if x._spec.dtype is dtype else _cast((x,), (dtype,))
 
 
-op_module.CAST = cast
+storing.CAST = cast
 _clone = Op("clone", lambda x, order: _clone_spec(x, order), lambda b, x, order: x, lambda ctx, g: (g,))
 
 
@@ -481,7 +483,7 @@ class _Moved(Op):
 
     @staticmethod
     def record_move(x: Tensor, out: Tensor) -> None:
-        call = op_module.Call("to_device", None, (x._spec,), out._spec)
+        call = Call("to_device", None, (x._spec,), out._spec)
         _moved.record(call, (x,), (out,), (), ())
 
 
@@ -588,11 +590,11 @@ def resize(x: Tensor, shape: tuple[int, ...]) -> Tensor:
         grown = zeros_of((numel + seen.offset,), seen.dtype, seen.device)
         flat = spec(seen.dtype, seen.device, (held,))
         log = log_of(seen.device)
-        node = log.add(op_module.write_call(grown._storage.node.call.out, flat, flat), (grown._storage.node, old))
+        node = log.add(write_call(grown._storage.node.call.out, flat, flat), (grown._storage.node, old))
         x._storage.put(node)
     x._spec = spec(seen.dtype, seen.device, shape, None, seen.offset)
     return x
 
 
-op_module.RESIZE = resize
+publish.RESIZE = resize
 __all__ = ["assign", "cast", "clone", "convert", "copy_", "fill_", "from_array", "share_array", "tensor_from"]

@@ -7,13 +7,15 @@ from typing import Any
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.spec import Spec
 from .creation import arange_of, cast
 from .indexing import _gather_positions
 from .loss import legacy_reduction, reduce_loss
 from .on_host import host_values
-from .op import Op, function, scalar_type_name
+from .op import Op
 from .pointwise import check_kind, compute, wide
+from .publish import function
 from .softmax import log_softmax, softmax
 
 

@@ -9,8 +9,9 @@ from ..autograd.variable import Tensor
 from ..graph.spec import Spec
 from .activation import zeros_like
 from .creation import leading_bits
-from .op import Op, function
+from .op import Op
 from .pointwise import compute, pointwise_spec, wide
+from .publish import function
 
 
 def _scalars(x: Spec) -> tuple:

@@ -6,11 +6,13 @@ from typing import Any
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.spec import Spec
 from .creation import cast
 from .on_host import host_values
-from .op import Op, function, scalar_type_name
+from .op import Op
 from .pointwise import compute
+from .publish import function
 from .scatter_kernel import scatter_rows
 
 

@@ -14,8 +14,9 @@ from ..device import resolve
 from ..graph.spec import spec
 from . import creation
 from .creation import FULL, draw, finish, zeros_of
-from .op import dense_strides, function
+from .op import dense_strides
 from .permutation import permutation
+from .publish import function
 from .views import sizes_of
 
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.spec import Spec
 from .creation import FULL
-from .op import Op, function, scalar_type_name
+from .op import Op
 from .pointwise import binary, check_kind, check_tensor, compute, float_of, pointwise_spec, unary, wide
+from .publish import function
 from .reduce import named
 
 _INF = math.inf

@@ -10,12 +10,13 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from .complex_numbers import view_as_real
 from .creation import FULL, cast, from_array, zeros_of
 from .join import cat
 from .linalg_factor import conj, host_op
-from .op import function, scalar_type_name
 from .pad import constant_pad_nd
+from .publish import function
 from .views import wrap_dim
 
 

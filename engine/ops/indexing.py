@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..autograd.inplace import check_inplace
 from ..autograd.variable import Tensor
 from ..errors import IndexOutOfRange
 from ..graph.spec import Spec
 from ..graph.view import row_major
 from .creation import cast, copy_, from_array, zeros_of
-from .op import Op, check_inplace, function, put
+from .op import Op
 from .pointwise import broadcast_shapes, is_number
+from .publish import function
 from .scatter_kernel import scatter_along, scatter_rows
+from .storing import put
 from .views import _permute, _select, slice_dim, wrap_dim
 
 _INTEGER = ("int64", "int32", "int16", "int8", "uint8")

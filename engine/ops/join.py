@@ -16,7 +16,9 @@ from ..graph.spec import Spec, spec
 from ..graph.view import View, row_major
 from . import reduce as reduce_module
 from .creation import cast, from_array, zeros_of
-from .op import MultiViewOp, Op, function
+from .op import Op
+from .publish import function
+from .view_op import MultiViewOp
 from .views import wrap_dim
 
 _FEW = 3  # views from which stacking them is one gather

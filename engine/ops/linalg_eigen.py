@@ -13,7 +13,8 @@ from .complex_numbers import make_complex
 from .creation import FULL
 from .linalg_factor import check_matrix, conj, dagger, eye_like, host_op, linalg_qr, or_zeros, real_of
 from .matmul import matmul
-from .op import Op, function
+from .op import Op
+from .publish import function
 from .reduce import named
 
 

@@ -14,12 +14,14 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..errors import LinAlgError
 from ..graph.spec import Spec
 from . import host_linalg
 from .creation import zeros_of
 from .matmul import matmul
-from .op import Op, function, scalar_type_name
+from .op import Op
+from .publish import function
 from .reduce import named
 
 INT = dtypes.int32

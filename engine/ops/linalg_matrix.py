@@ -17,7 +17,7 @@ from .linalg_eigen import svdvals
 from .linalg_factor import check_matrix, conj, dagger, eye_like, host_op
 from .linalg_solve import inv_ex, linalg_inv, linalg_solve
 from .matmul import matmul
-from .op import function
+from .publish import function
 from .views import diagonal, wrap_dim
 
 

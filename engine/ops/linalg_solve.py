@@ -28,7 +28,7 @@ from .linalg_factor import (
     real_of,
 )
 from .matmul import matmul
-from .op import function
+from .publish import function
 from .reduce import named
 
 

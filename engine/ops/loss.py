@@ -9,11 +9,13 @@ from typing import Any
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.spec import Spec
 from .activation import zeros_like
 from .creation import cast
-from .op import Op, function, scalar_type_name
+from .op import Op
 from .pointwise import broadcast_shapes, check_kind, compute, pointwise_spec, wide
+from .publish import function
 
 _REDUCTIONS = ("none", "mean", "sum")
 

@@ -11,11 +11,13 @@ from .. import dtypes
 from ..autograd.labels import shows
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.library import gemm
 from ..graph.native import Native
 from ..graph.spec import Spec
-from .op import Op, function, scalar_type_name
+from .op import Op
 from .pointwise import broadcast_shapes, wide
+from .publish import function
 
 _TINY = 1 << 15  # multiply-adds below which a product is a reduction that fuses with its neighbours
 _TINY_ROW = 1 << 12  # the same for one of many products of a single row

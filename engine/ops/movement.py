@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..autograd.inplace import check_inplace
 from ..autograd.variable import Tensor
 from ..graph.spec import Size
 from .creation import from_array, tensor_from, zeros_of
 from .creation import resize as resize_storage
 from .join import cat, split, stack
-from .op import Op, check_inplace, function, registry
+from .op import Op
 from .pointwise import broadcast_shapes as _common_shape
+from .publish import function, registry
 from .views import slice_dim, wrap_dim
 
 

@@ -14,9 +14,12 @@ from typing import Any
 from .. import dtypes
 from ..autograd.mode import no_grad
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.spec import Spec
-from .op import Op, function, scalar_type_name, store
+from .op import Op
 from .pointwise import check_kind, compute, wide
+from .publish import function
+from .storing import store
 
 Shape = tuple[int, ...]
 

@@ -9,8 +9,9 @@ from typing import Any
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.view import View, row_major
-from .op import Op, function
+from .op import Op
 from .pointwise import wide
+from .publish import function
 
 
 def _padded(shape: Sequence[int], pad: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,12 +13,14 @@ from .. import dtypes
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
 from ..device import device as Device
+from ..dtypes import scalar_type_name
 from ..graph.ir import Ref
 from ..graph.log import log_of
 from ..graph.node import Storage
 from ..graph.spec import Spec, spec
 from . import op as op_module
-from .op import Op, dense_strides, function, memory_order, scalar_type_name
+from .op import Op, dense_strides, memory_order
+from .publish import function
 
 _new = object.__new__
 _KINDS = {bool: "b", int: "i", float: "f", complex: "c"}

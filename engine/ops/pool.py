@@ -14,8 +14,9 @@ from ..graph.library import pool as library
 from ..graph.library import pool_reference as reference
 from ..graph.native import Native
 from ..graph.spec import Spec
-from .op import Op, function
+from .op import Op
 from .pointwise import check_kind
+from .publish import function
 
 Sizes = tuple[int, ...]
 

@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, random
+from ..autograd.inplace import check_inplace
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.spec import spec
 from . import creation
 from .complex_numbers import view_as_real
 from .creation import cast, draw, from_array
-from .op import Op, check_inplace, function, put, scalar_type_name
-from .op import registry as REGISTRY
+from .op import Op
 from .pointwise import broadcast_shapes, check_kind, wide
+from .publish import function
+from .publish import registry as REGISTRY
+from .storing import put
 from .views import sizes_of
 
 _NUMBERS = (dtypes.int64, dtypes.int64)

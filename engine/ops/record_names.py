@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autograd.labels import labelled
 from ..autograd.variable import Tensor
-from .op import registry
+from .publish import registry
 
 _PLAIN = {
     "addbmm": "Addbmm", "addmm": "Addmm", "addmv": "Addmv", "addr": "Addr", "baddbmm": "Baddbmm",

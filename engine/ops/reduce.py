@@ -11,8 +11,9 @@ from ..autograd.backward import Ops
 from ..autograd.mode import mode
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
-from .op import Op, function
+from .op import Op
 from .pointwise import check_kind, compute, wide
+from .publish import function
 from .views import wrap_dim
 
 _EMPTY_DIM = (
@@ -341,7 +342,7 @@ def _binary(name: str) -> Any:
     return lambda x, y: REGISTRY[name].call(x, y)
 
 
-from .op import registry as REGISTRY  # noqa: E402
+from .publish import registry as REGISTRY  # noqa: E402
 
 max = _minmax("max", _max_all, _max_dim, _binary("maximum"), MaxResult)
 min = _minmax("min", _min_all, _min_dim, _binary("minimum"), MinResult)

@@ -15,8 +15,9 @@ from ..graph.scalar import c_type, short_name
 from ..graph.spec import Spec
 from .creation import FULL
 from .join import cat
-from .op import Op, function
+from .op import Op
 from .pointwise import check_kind, wide
+from .publish import function
 from .reduce import named
 from .scatter_kernel import load_save
 from .views import wrap_dim

@@ -6,12 +6,14 @@ from typing import Any
 
 from .. import dtypes
 from ..autograd.variable import Tensor
+from ..dtypes import scalar_type_name
 from ..graph.spec import Spec
 from .creation import FULL, cast, zeros_of
 from .indexing import _check_gather, _gather_positions, _index, _put, host_check
-from .op import Op, function, scalar_type_name
-from .op import registry as REGISTRY
+from .op import Op
 from .pointwise import wide
+from .publish import function
+from .publish import registry as REGISTRY
 from .scatter_kernel import neutral, scatter_rows
 from .select import where
 from .views import _permute, wrap_dim

@@ -18,8 +18,9 @@ from ..graph.scalar import c_type
 from ..graph.spec import Spec
 from .creation import FULL, cast, from_array, zeros_of
 from .factories import linspace
-from .op import Op, function
+from .op import Op
 from .pointwise import broadcast_shapes, check_kind, is_number
+from .publish import function
 from .reduce import named
 from .scatter_kernel import load_save
 

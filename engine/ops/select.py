@@ -7,8 +7,9 @@ from typing import Any
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
-from .op import Op, function
+from .op import Op
 from .pointwise import check_kind, compute, is_number, pointwise_spec, promoted, wide
+from .publish import function
 
 _KIND_DTYPE = {bool: "b", int: "i", float: "f", complex: "c"}
 

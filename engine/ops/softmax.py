@@ -8,8 +8,9 @@ from typing import Any
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
-from .op import Op, function
+from .op import Op
 from .pointwise import check_kind, compute, float_of, wide
+from .publish import function
 from .reduce import dims_of, reduced_shape, restore
 from .views import wrap_dim
 

@@ -16,9 +16,10 @@ from ..graph.scalar import c_type
 from ..graph.spec import Spec
 from .creation import FULL, from_array, zeros_of
 from .factories import arange
-from .op import Op, function
-from .op import registry as REGISTRY
+from .op import Op
 from .pointwise import check_kind
+from .publish import function
+from .publish import registry as REGISTRY
 from .reduce import _pick_grad, named, reduced_shape
 from .scatter_kernel import load_save
 from .views import wrap_dim

@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 from ..autograd.variable import Tensor
-from .op import Op, function, registry
+from .op import Op
 from .pointwise import binary, check_kind, check_tensor, compute, float_of, pointwise_spec, unary, wide
+from .publish import function, registry
 
 _ROOT_PI = math.sqrt(math.pi)
 

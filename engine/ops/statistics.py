@@ -8,8 +8,9 @@ from typing import Any
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
-from .op import Op, function
+from .op import Op
 from .pointwise import check_kind, compute
+from .publish import function
 from .reduce import dims_of, named, reduced_shape, restore
 
 # -- counts -----------------------------------------------------------------------------------------------------------

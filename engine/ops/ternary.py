@@ -7,8 +7,9 @@ from typing import Any
 from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Spec
-from .op import Op, function
+from .op import Op
 from .pointwise import check_kind, pointwise_spec, promoted, wide
+from .publish import function
 
 
 # -- lerp -------------------------------------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from ..graph.log import log_of
 from ..graph.spec import Spec
 from .complex_numbers import view_as_real
 from .creation import convert
-from .op import Op, store
+from .op import Op
 from .pointwise import wide
+from .storing import store
 
 Rule: TypeAlias = Callable[..., tuple[Tensor, ...]]
 

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..autograd.inplace import check_inplace
 from ..autograd.variable import Tensor
 from ..device import resolve
 from ..graph.spec import Spec
 from .creation import from_array, zeros_of
-from .op import Op, check_inplace, function, put
+from .op import Op
+from .publish import function
+from .storing import put
 from .views import wrap_dim
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..autograd.variable import Tensor
-from .op import function, registry, write_out
+from .publish import function, registry, write_out
 
 _VIEWS = (
     "as_strided", "detach", "diagonal", "expand", "permute", "select", "split", "split_with_sizes", "squeeze", "t",

@@ -10,8 +10,10 @@ from .. import dtypes
 from ..autograd.variable import Tensor
 from ..graph.spec import Size, Spec, spec
 from ..graph.view import reshape_strides, row_major
-from .op import Op, ViewOp, function
+from .op import Op
+from .publish import function
 from .view_gradients import scatter_view
+from .view_op import ViewOp
 
 
 # -- arguments --------------------------------------------------------------------------------------------------------

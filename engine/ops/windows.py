@@ -11,7 +11,7 @@ from .. import dtypes
 from ..autograd.variable import Tensor
 from ..device import resolve
 from .creation import tensor_from
-from .op import function
+from .publish import function
 
 Options = dict[str, Any]
 
