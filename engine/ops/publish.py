@@ -168,7 +168,11 @@ def out_of(call: Callable[..., Any], name: str = "") -> Callable[..., Any]:
             )
         for target in outs:
             _check_overlap(target, (*args, *kwargs.values()))
-        result = call(*args, **kwargs)
+        active, autocast_state.active = autocast_state.active, False  # a result with a place of its own is never cast
+        try:
+            result = call(*args, **kwargs)
+        finally:
+            autocast_state.active = active
         results = result if isinstance(result, tuple) else (result,)
         for target, value in zip(outs, results):
             if exact is not None:
