@@ -236,7 +236,8 @@ class Plan:
         if len(groups) == 1:
             return [(item, groups) for item in self._group(groups[0])]
         members = {self.made[g]: g for g in groups}
-        caps, addresses = self.caps, self.runtime.memory.host_visible
+        caps = self.caps
+        addresses = caps.clang_cpu and self.runtime.memory.host_visible  # simulators check each pointer's buffer
         made_ = combine(list(members), self.memory.slots, caps.max_parameter_size, caps.fp64, addresses)
         return [(batch, [members[m] for m in batch.members]) for batch in made_]
 
