@@ -85,7 +85,7 @@ class Replay:
                     log._to_pin(storage.node, storage)
         for t, g in self.grads:
             t._grad = g
-        self.steady = Steady.of(self, ins, outs, scalars)
+        self.steady = Steady.of(self, scalars)
         return self._rebuild(self.result, made)
 
     def run_steady(self, args: tuple) -> Any:
@@ -140,10 +140,14 @@ class Steady:
 
     Parameters, state and gradients are then written where they are; only arguments of the call, results that are made
     anew and numbers are set. This is what makes the replay of a small step cheap.
+
+    A plan may serve other calls of the same form, a second model's step perhaps. Each of their runs counts in
+    ``plan.runs`` and leaves the kernels with other arguments: then the replay has to run in full again.
     """
 
-    def __init__(self, replay: Replay, outs: list, scalars: list) -> None:
+    def __init__(self, replay: Replay, scalars: list) -> None:
         self.replay = replay
+        self.runs = replay.plan.runs
         self.queue = replay.plan.runtime.queue
         self.alloc = replay.plan.runtime.memory.alloc
         self.inline = replay.plan.inline
@@ -175,9 +179,13 @@ class Steady:
         ]
 
     @staticmethod
-    def of(replay: Replay, ins: list, outs: list, scalars: list) -> Steady | None:
+    def of(replay: Replay, scalars: list) -> Steady | None:
         """The steady form of a replay that just ran; None if what it works on changes place with each run."""
         plan = replay.plan
+        if plan.restless or replay.log.trace is not None or not all(isinstance(s, Launch) for s in plan.active):
+            return None
+        if any(step.bound.inline is not plan.inline for step in plan.active):  # the next run goes to the other queue
+            return None
         changing = {i for i, (kind, _) in enumerate(replay.sources) if kind == "arg"}
         made = {i for i, (kind, _) in enumerate(replay.targets) if kind == "new"}
         for step in plan.active:
@@ -188,8 +196,6 @@ class Steady:
             source = replay.sources[donor]
             return source[0] == "storage" and source[1] is storage
 
-        if not all(isinstance(step, Launch) for step in plan.active) or replay.log.trace is not None:
-            return None
         for (kind, payload), free, (_, donor) in zip(replay.targets, replay.reusable, plan.outs):
             if kind == "arg" or (donor is not None and kind == "new"):
                 return None
@@ -197,7 +203,7 @@ class Steady:
                 payload.pin is not None or not (free if donor is None else stays(payload, donor))
             ):
                 return None
-        return Steady(replay, outs, scalars)
+        return Steady(replay, scalars)
 
     def _places(self) -> dict[tuple[int, int], list[tuple[Launch, int, int]]]:
         """Where inputs (0, number) and outputs (1, number) of the plan are arguments of kernels."""
@@ -210,9 +216,9 @@ class Steady:
     def _unmoved(self) -> bool:
         replay = self.replay
         log, plan, queue = replay.log, replay.plan, self.queue
-        if log.entries or log.trace is not None or log.arena(plan.arena_bytes) is not self.arena:
+        if plan.runs != self.runs or log.entries or log.trace is not None:
             return False
-        if plan.active is not self.launches or plan.inline is not self.inline or plan.restless:
+        if log.arena(plan.arena_bytes) is not self.arena:
             return False
         if self.inline and not queue.is_idle():
             return False

@@ -231,3 +231,30 @@ def test_launches_for_many_tensors_are_replayed(returned):
                 np.testing.assert_allclose(u.detach().numpy(), v.detach().numpy(), rtol=1e-4, atol=1e-5)
     for p, q in zip(params, others):
         np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_models_of_one_form_do_not_disturb_each_other():
+    def made(seed):
+        model = _model(seed)
+        opt = torch.optim.SGD(model.parameters(), lr=0.01)
+
+        def step(x):
+            opt.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            opt.step()
+            return loss
+
+        return model, step
+
+    x = torch.randn(4, 5)
+    models = [made(seed) for seed in (0, 1)]
+    twins = [made(seed) for seed in (0, 1)]
+    runs = [torch.compile(step) for _, step in models]  # their plan is the same
+    for turns in ((12, 12), (3, 1), (1, 3), (1, 1), (20, 0), (0, 1)):
+        for run, (_, plain), count in zip(runs, twins, turns):
+            for _ in range(count):
+                assert run(x).item() == pytest.approx(plain(x).item(), rel=1e-5)
+    for (model, _), (twin, _) in zip(models, twins):
+        for p, q in zip(model.parameters(), twin.parameters()):
+            np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-5, atol=1e-6)
