@@ -19,6 +19,7 @@ from ..autograd.records import GradFn, edge_of
 from ..autograd.variable import Tensor
 from ..device import default
 from ..device import device as Device
+from ..graph.base_log import Log
 from ..graph.ir import Builder, Ref
 from ..graph.log import log_of
 from ..graph.node import Call, Node, Storage
@@ -102,11 +103,8 @@ class BatchNode(Node):
         return self.real
 
 
-class BatchLog:
+class BatchLog(Log):
     """The log of a virtual device."""
-
-    entries: Sequence[Node] = ()
-    recording = None
 
     def __init__(self, device: BatchDevice) -> None:
         self.device = device
@@ -141,10 +139,6 @@ class BatchLog:
         node.parts = [(Storage(behind.add(part, (made,))), b) for part, b in zip(real.parts, batched)]
         return node
 
-    def add_parts(self, node: Node) -> list[Node]:
-        """The results of a node of several."""
-        return [self.add(part, (node,)) for part in node.call.parts]
-
     def from_array(self, array: np.ndarray, dtype: dtypes.dtype) -> Node:
         """The same content for all examples."""
         made = self.behind.from_array(array, dtype)
@@ -167,9 +161,6 @@ class BatchLog:
         if node.batched:
             raise RuntimeError(_READ)
         return self.behind.read(node.value())
-
-    def number(self, node: BatchNode) -> None:
-        """No short way to a single number: ``read`` tells what may be read."""
 
     def host_view(self, node: BatchNode) -> np.ndarray | None:
         """The memory, where it is the same for all. Raises RuntimeError otherwise."""

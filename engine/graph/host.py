@@ -16,10 +16,10 @@ import numpy as np
 from .. import dtypes
 from ..device import default
 from ..device import device as Device
+from .base_log import Log
 from .ir import Builder, Val
 from .lower import see
 from .node import Call, Node, Storage, leaf
-from .spec import Spec
 from .view import View
 
 
@@ -243,10 +243,9 @@ class HostBuffer:
         return self.array
 
 
-class HostLog:
+class HostLog(Log):
     """A log that computes at once, in NumPy: the "cpu" device of a data-loader worker."""
 
-    recording = None
     hits = misses = launches = 0
 
     def __init__(self, device: Device) -> None:
@@ -264,10 +263,6 @@ class HostLog:
                 self._compute(needed)
         return node
 
-    def add_parts(self, node: Node) -> list[Node]:
-        """The results of a node of several."""
-        return [self.add(part, (node,)) for part in node.call.parts]
-
     def settle(self, storage: Storage) -> None:
         """Bring a storage's new value into the memory that NumPy shares."""
         if storage.still_shared():
@@ -281,19 +276,6 @@ class HostLog:
     def from_array(self, array: np.ndarray, dtype: dtypes.dtype) -> Node:
         """A realized node with a copy of an array."""
         return leaf(HostBuffer(np.array(array)), dtype, self.device, array.size)
-
-    def flush(self) -> None:
-        """Nothing is pending."""
-
-    def synchronize(self) -> None:
-        """Nothing to wait for."""
-
-    def write_part(self, storage: Storage, seen: Spec, value: Node, new: Spec) -> bool:
-        """Parts are not written by themselves here."""
-        return False
-
-    def number(self, node: Node) -> None:
-        """Numbers are read with ``read`` here."""
 
     def realize(self, node: Node) -> HostBuffer:
         """Compute a node and what it needs."""

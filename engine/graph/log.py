@@ -6,7 +6,6 @@ import struct
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from .. import dtypes, opencl
 from ..device import device as Device
 from ..errors import IndexOutOfRange
 from ..settings import settings
+from .base_log import Log
 from .ir import Val
 from .lower import lower_log
 from .node import Call, Node, Storage, leaf, write_call
@@ -40,7 +40,7 @@ _UNPACK = {
 }
 
 
-class DeviceLog:
+class DeviceLog(Log):
     """The lazy graph of one device.
 
     Attributes:
@@ -109,20 +109,25 @@ class DeviceLog:
         for i, (x, seen) in enumerate(zip(inputs, call.specs)):
             if x.buffer is None or x.shared or x.dtype is not seen.dtype or seen.numel * _SMALL_PART > x.size:
                 continue
-            size = seen.dtype.itemsize
-            reach = seen.reach() - seen.offset
             if isinstance(x.buffer, opencl.Window):
                 continue
-            window = self.runtime.memory.window(x.buffer, seen.offset * size, reach * size)
-            if window is None:
+            part = self._part(x, seen)
+            if part is None:
                 break
             if specs is None:
                 specs, inputs = list(call.specs), list(inputs)
             specs[i] = seen.like(seen.shape, seen.stride, 0)
-            inputs[i] = leaf(window, seen.dtype, self.device, reach)
+            inputs[i] = part
         if specs is not None:
             self._windowed.append((node, call, node.inputs))
             node.call, node.inputs = call.again(tuple(specs)), tuple(inputs)
+
+    def _part(self, node: Node, seen: Spec) -> Node | None:
+        """The memory that a view spans of a value that is there, as a value of its own; None where that cannot be."""
+        size = seen.dtype.itemsize
+        reach = seen.reach() - seen.offset
+        window = self.runtime.memory.window(node.buffer, seen.offset * size, reach * size)
+        return None if window is None else leaf(window, seen.dtype, self.device, reach)
 
     def add_parts(self, node: Node) -> list[Node]:
         """The results of a node of several, each as a pending node."""
@@ -154,17 +159,13 @@ class DeviceLog:
             base = storage.node
         if base.buffer is None or not _unseen(base) or value.shared:
             return False
-        itemsize = seen.dtype.itemsize
-        reach = seen.reach() - seen.offset
-        window = self.runtime.memory.window(base.buffer, seen.offset * itemsize, reach * itemsize)
-        if window is None:
+        part = self._part(base, seen)
+        if part is None:
             return False
         if new.offset and value.buffer is not None and value.dtype is new.dtype:
-            length = new.reach() - new.offset
-            part = self.runtime.memory.window(value.buffer, new.offset * itemsize, length * itemsize)
-            value, new = leaf(part, new.dtype, self.device, length), new.like(new.shape, new.stride, 0)
-        place = Storage(leaf(window, seen.dtype, self.device, reach))
-        place.pin = window
+            value, new = self._part(value, new), new.like(new.shape, new.stride, 0)
+        place = Storage(part)
+        place.pin = part.buffer
         call = write_call(place.node.call.out, seen.like(seen.shape, seen.stride, 0), new)
         place.put(self.add(call, (place.node, value)))
         self.flush()
@@ -479,32 +480,15 @@ def _unseen(node: Node) -> bool:
     return sys.getrefcount(node) <= _NODE_REFERENCES and sys.getrefcount(node.buffer) <= 2
 
 
-class MetaLog:
+class MetaLog(Log):
     """The log of the "meta" device: nodes are described and forgotten."""
-
-    entries: Sequence[Node] = ()
-    recording = None
 
     def __init__(self, device: Device) -> None:
         self.device = device
 
-    def write_part(self, storage: Storage, seen: Spec, value: Node, new: Spec) -> bool:
-        """There is nothing to write to."""
-        return False
-
     def add(self, call: Call, inputs: tuple[Node, ...], scalars: tuple = ()) -> Node:
         """A node that will never have content."""
         return Node(call, ())
-
-    def add_parts(self, node: Node) -> list[Node]:
-        """The results of a node of several."""
-        return [Node(part, ()) for part in node.call.parts]
-
-    def flush(self) -> None:
-        """Nothing is pending."""
-
-    def synchronize(self) -> None:
-        """Nothing to wait for."""
 
     def read(self, node: Node) -> np.ndarray:
         """Raises NotImplementedError-like RuntimeError: there is no content."""
