@@ -20,25 +20,7 @@ typedef uchar8 B8 __attribute__((aligned(1)));
 #define LOG2E 1.44269504f
 #define HIDDEN as_float(0xff800000)
 
-#if MR == 12
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#elif MR == 8
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#elif MR == 6
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5)
-#elif MR == 4
-#define ROWS(X) X(0) X(1) X(2) X(3)
-#endif
-#if NV == 1
-#define COLS(X, i) X(i, 0)
-#elif NV == 2
-#define COLS(X, i) X(i, 0) X(i, 1)
-#elif NV == 3
-#define COLS(X, i) X(i, 0) X(i, 1) X(i, 2)
-#elif NV == 4
-#define COLS(X, i) X(i, 0) X(i, 1) X(i, 2) X(i, 3)
-#endif
-#define ACC(i, j) acc##i##_##j
+#include "register_tile.h"
 #define ZERO1(i, j) AVT ACC(i, j) = (AVT)(0);
 #define ZERO(i) COLS(ZERO1, i)
 #define LOAD_B(i, j) AVT b##j = *(__local const AVT *)(b + j * VW);

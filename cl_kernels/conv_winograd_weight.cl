@@ -138,22 +138,6 @@ KATTR __kernel void eng_wino_patches(__global const float *x, long x_off, __glob
 
 // ---------------------------------------------------------------- products
 
-#define COLS1(M, r) M(r, 0)
-#define COLS2(M, r) M(r, 0) M(r, 1)
-#define COLS3(M, r) M(r, 0) M(r, 1) M(r, 2)
-#if MR == 4
-#define ROWS(M, C) M(0, C) M(1, C) M(2, C) M(3, C)
-#else
-#define ROWS(M, C) M(0, C) M(1, C) M(2, C) M(3, C) M(4, C) M(5, C) M(6, C) M(7, C)
-#endif
-#define INIT1(r, j) VT c##r##_##j = zero;
-#define INIT(r, C) C(INIT1, r)
-#define FMA1(r, j) c##r##_##j = t * b##j + c##r##_##j;
-#define FMA(r, C) { const VT t = (VT)(a[r]); C(FMA1, r) }
-#define ADD1(r, j) *(__local VT *)(c + r * WIDTH + j * VW) += c##r##_##j;
-#define ADD(r, C) C(ADD1, r)
-#define LOADB(r, j) const VT b##j = *(__global const VU *)(b + j * VW);
-
 // c[MR][n*VW] += a[depth][MR]^T b[depth][n*VW], rows of b `step` elements apart.
 #define TILE(NAME, C)                                                                                      \
     void NAME(__global const float *a, __global const float *b, int step, int depth, __local float *c, VT zero) { \

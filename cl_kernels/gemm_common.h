@@ -88,27 +88,9 @@ typedef ST OT;
 
 #define MIN(x, y) ((x) < (y) ? (x) : (y))
 
-#define ACC(i, j) acc##i##_##j
 #ifdef MR // register tile
 #define NR (NV * VW)
-#if MR == 12
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-#elif MR == 8
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#elif MR == 6
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5)
-#elif MR == 4
-#define ROWS(X) X(0) X(1) X(2) X(3)
-#endif
-#if NV == 1
-#define COLS(X, i) X(i, 0)
-#elif NV == 2
-#define COLS(X, i) X(i, 0) X(i, 1)
-#elif NV == 3
-#define COLS(X, i) X(i, 0) X(i, 1) X(i, 2)
-#elif NV == 4
-#define COLS(X, i) X(i, 0) X(i, 1) X(i, 2) X(i, 3)
-#endif
+#include "register_tile.h"
 #define DECLARE1(i, j) VT ACC(i, j) = (VT)(0);
 #define DECLARE(i) COLS(DECLARE1, i)
 #define MULADD1(i, j) ACC(i, j) = t * b##j + ACC(i, j);

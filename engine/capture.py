@@ -82,6 +82,11 @@ def _surroundings(function: Callable) -> tuple[list[Module], list[Callable[[], A
     return modules, readers
 
 
+def _modes() -> tuple:
+    """Settings of the thread and the process that change what the same call does."""
+    return mode.grad, mode.inference, autocast_state.active, dtypes.default.get()
+
+
 def _filled(cell: Any) -> bool:
     try:
         cell.cell_contents  # noqa: B018 (reading an empty cell raises)
@@ -191,7 +196,7 @@ class _Quick:
         self.args = [(t._spec, t._rg, t._storage.size) for t in args]
         self.modules = [(m.__dict__, m.training) for m in modules]
         self.readers = [(read, read()) for read in readers]
-        self.modes = (mode.grad, mode.inference, autocast_state.active, dtypes.default.get())
+        self.modes = _modes()
 
     def matches(self, args: tuple) -> bool:
         """Whether a call with these positional arguments has the same signature."""
@@ -207,7 +212,7 @@ class _Quick:
         for read, value in self.readers:
             if read() != value:
                 return False
-        return self.modes == (mode.grad, mode.inference, autocast_state.active, dtypes.default.get())
+        return self.modes == _modes()
 
 
 class Compiled:
@@ -261,10 +266,7 @@ class Compiled:
             flatten(kwargs, tensors) if kwargs else (),
             tuple([m.training for m in modules]),
             tuple([read() for read in self._readers]),
-            mode.grad,
-            mode.inference,
-            autocast_state.active,
-            dtypes.default.get(),
+            _modes(),
         )
 
     def _quick_check(self, args: tuple, tensors: list[Tensor], replay: Replay) -> _Quick | None:

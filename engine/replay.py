@@ -267,8 +267,7 @@ class Steady:
         for launch in self.launches:
             if isinstance(launch, TableLaunch) and launch.cells:
                 launch.fill(self.replay.plan, scalars)
-            for arg, number, pack in launch.numbers:
-                launch.bound.kernel._set_arg_buf(arg, pack(scalars[number]))
+            launch.set_numbers(scalars)
 
 
 def _set(places: list[tuple[Launch, int, int]], mem: Any) -> None:

@@ -40,9 +40,14 @@ class Launch:
             if mem is not last[i]:
                 kernel.set_arg(arg, mem)
                 last[i] = mem
-        for arg, number, pack in self.numbers:
-            kernel._set_arg_buf(arg, pack(scalars[number]))
+        if self.numbers:
+            self.set_numbers(scalars)
         self.bound.enqueue()
+
+    def set_numbers(self, scalars: list) -> None:
+        """Set the arguments that are run-time numbers."""
+        for arg, number, pack in self.numbers:
+            self.bound.kernel._set_arg_buf(arg, pack(scalars[number]))
 
 
 class TableLaunch(Launch):
@@ -83,9 +88,7 @@ class TableLaunch(Launch):
             self.table[self.at] = addresses
             self.table[self.at] += self.offsets
             self.fill(plan, scalars)
-        kernel = self.bound.kernel
-        for arg, number, pack in self.numbers:
-            kernel._set_arg_buf(arg, pack(scalars[number]))
+        self.set_numbers(scalars)
         self.bound.enqueue()
 
     def fill(self, plan: Plan, scalars: list) -> None:

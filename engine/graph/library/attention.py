@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from engine.graph.library.call import Float, Int, KernelCall, Operand, Scratch
+from engine.graph.library.call import Float, Int, KernelCall, Operand, Scratch, ceil_div
 
 TILES = "attention_tiles.cl"
 _FEW_ROWS = 8  # queries a key head below which keys are read along the head size
@@ -77,10 +77,6 @@ def _up(n: int, m: int) -> int:
     return -(-n // m) * m
 
 
-def _ceil(n: int, m: int) -> int:
-    return -(-n // m)
-
-
 def _budget(caps: Any) -> int:
     """Floats of local memory to use: what stays in a core's second cache."""
     return (min(caps.local_mem_size, 1 << 20) - 2048) // 4
@@ -114,7 +110,7 @@ def tiling(caps: Any, p: AttentionProblem, backward: bool) -> Tiling | None:
     tile = vw, mr, nv = _register_tile(caps)
     lanes = vw * nv
     most = 64 if backward and not (p.causal and p.lq <= 512) else 32
-    bq = _up(_ceil(p.lq, _ceil(p.lq, most)), lanes)
+    bq = _up(ceil_div(p.lq, ceil_div(p.lq, most)), lanes)
     for q in dict.fromkeys((bq, lanes)):
         for n in (128, 64, _LEAST_KEYS) if backward else (256, 128, 64, _LEAST_KEYS):
             bn = min(_up(n, mr), _up(p.lk, mr))
@@ -162,13 +158,13 @@ def attention_forward(
         if few is not None:
             return few
     t = tiling(caps, p, False)
-    blocks = p.batch * p.heads * _ceil(p.lq, t.bq)
+    blocks = p.batch * p.heads * ceil_div(p.lq, t.bq)
     share = max(1, blocks // (64 * caps.compute_units))
     return [
         KernelCall(
             "attention.cl",
             "eng_attention",
-            (_ceil(blocks, share),),
+            (ceil_div(blocks, share),),
             (1,),
             (
                 *_inputs(p),
@@ -198,7 +194,9 @@ def _few(caps: Any, p: AttentionProblem, steps: Mapping[str, tuple[int, ...]]) -
         return None
     t = Tiling(vw, mr, nv, 0, bn, _pool(caps, floats))
     heads = p.batch * p.heads // p.group
-    parts = 1 if heads >= 2 * caps.compute_units else min(_ceil(4 * caps.compute_units, heads), _ceil(p.lk, 4 * bn))
+    parts = (
+        1 if heads >= 2 * caps.compute_units else min(ceil_div(4 * caps.compute_units, heads), ceil_div(p.lk, 4 * bn))
+    )
     whole = Scratch("attention_parts", p.batch * p.heads * p.lq * parts * (p.e + 2) * 4)
     calls = [
         KernelCall(
@@ -220,7 +218,7 @@ def _few(caps: Any, p: AttentionProblem, steps: Mapping[str, tuple[int, ...]]) -
         )
     ]
     if parts > 1:
-        share = _ceil(p.batch * p.heads * p.lq, 4 * caps.compute_units)
+        share = ceil_div(p.batch * p.heads * p.lq, 4 * caps.compute_units)
         calls.append(_row_call(p, "attention_few.cl", "eng_attention_merge", whole, "out", p.e, steps, parts, share, t))
     return calls
 
@@ -242,7 +240,7 @@ def _row_call(
     return KernelCall(
         source,
         kernel,
-        (_ceil(rows, share),),
+        (ceil_div(rows, share),),
         (1,),
         (parts_of, Operand(out), *_ints(parts, p.batch, p.heads, p.lq, width), *_steps(steps, out), Int(share)),
         t.options(p.mask),
@@ -261,7 +259,7 @@ def attention_backward(caps: Any, problem: AttentionProblem, steps: Mapping[str,
     t = tiling(caps, p, True)
     heads = p.batch * p.heads // p.group
     wanted = (4 if p.causal else 2) * caps.compute_units
-    parts = 1 if heads >= 2 * caps.compute_units else min(_ceil(wanted, heads), _ceil(p.lk, t.bn), 16)
+    parts = 1 if heads >= 2 * caps.compute_units else min(ceil_div(wanted, heads), ceil_div(p.lk, t.bn), 16)
     rows = p.batch * p.heads * p.lq
     dq: Operand | Scratch = Operand("dq")
     dq_steps = (0, *steps["dq"])
@@ -292,6 +290,6 @@ def attention_backward(caps: Any, problem: AttentionProblem, steps: Mapping[str,
         )
     ]
     if parts > 1:
-        share = _ceil(rows, 8 * caps.compute_units)
+        share = ceil_div(rows, 8 * caps.compute_units)
         calls.append(_row_call(p, "attention_grad.cl", "eng_attention_sum", dq, "dq", p.d, steps, parts, share, t))
     return calls

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
+def ceil_div(a: int, b: int) -> int:
+    """a / b rounded up."""
+    return -(-a // b)
+
+
 @dataclass(frozen=True, slots=True)
 class Operand:
     """A tensor argument, by the name the caller knows it under ("a", "out", ...).

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.graph.library.call import Int, KernelCall, Operand
-from engine.graph.library.conv.direct import ceil_div
+from engine.graph.library.call import Int, KernelCall, Operand, ceil_div
 from engine.graph.library.conv.problem import ConvProblem
 
 SOURCE = "conv_depthwise.cl"

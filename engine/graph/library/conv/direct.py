@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import gcd, prod
 from typing import Any
 
-from engine.graph.library.call import Int, KernelCall, Operand, Scratch
+from engine.graph.library.call import Int, KernelCall, Operand, Scratch, ceil_div
 from engine.graph.library.conv.problem import ConvProblem
 
 SOURCE = "conv_direct.cl"
@@ -38,11 +38,6 @@ class Block:
     rows: int
     cols: int
     channels: int
-
-
-def ceil_div(a: int, b: int) -> int:
-    """``a / b`` rounded up."""
-    return -(-a // b)
 
 
 def round_up(a: int, b: int) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from engine.graph.library.call import Int, KernelCall, Operand, Scratch
-from engine.graph.library.conv.direct import ceil_div, round_up
+from engine.graph.library.call import Int, KernelCall, Operand, Scratch, ceil_div
+from engine.graph.library.conv.direct import round_up
 from engine.graph.library.conv.problem import ConvProblem
 
 SOURCE = "conv_winograd.cl"

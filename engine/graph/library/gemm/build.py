@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from engine.graph.library.call import KernelCall
+from engine.graph.library.call import KernelCall, ceil_div
 
 from .costs import core_seconds
-from .kernels import block_calls, ceil_div, tiled_calls, vector_calls
+from .kernels import block_calls, tiled_calls, vector_calls
 from .problem import DeviceCaps, Problem, Strides, Variant
 from .table import buffers, choose
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.graph.library.call import ceil_div
+
 from .problem import DeviceCaps, Problem, Variant
 
 _CLOCK = 3.5e9  # cycles a second of a usual core at work
@@ -60,18 +62,15 @@ CLASSES = {
 
 
 def cpu_class(caps: DeviceCaps) -> CpuClass:
+    """The costs of a CPU with a device's vector width."""
     return CLASSES.get(caps.float_vector_width, CLASSES[4])
-
-
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)
 
 
 def _groups(p: Problem, v: Variant) -> int:
     if v.method in ("dot", "axpy"):
-        return _ceil(p.n if p.m <= v.mr else p.m, v.nc) * p.batch
+        return ceil_div(p.n if p.m <= v.mr else p.m, v.nc) * p.batch
     m, n = (p.n, p.m) if v.method == "swap" else (p.m, p.n)
-    return _ceil(m, v.mc) * _ceil(n, v.nc) * _ceil(p.batch, v.batches) * v.splits
+    return ceil_div(m, v.mc) * ceil_div(n, v.nc) * ceil_div(p.batch, v.batches) * v.splits
 
 
 def _makespan(cls: CpuClass, caps: DeviceCaps, groups: int, group_cost: float) -> float:
@@ -79,7 +78,7 @@ def _makespan(cls: CpuClass, caps: DeviceCaps, groups: int, group_cost: float) -
     if groups == 1:
         return group_cost + cls.group
     straggler = 0.12 * group_cost  # other work on the machine delays one of them
-    return _ceil(groups, caps.compute_units) * (group_cost + cls.group) + straggler + cls.wake
+    return ceil_div(groups, caps.compute_units) * (group_cost + cls.group) + straggler + cls.wake
 
 
 def _conversion(problem: Problem) -> float:
@@ -88,16 +87,17 @@ def _conversion(problem: Problem) -> float:
 
 
 def block_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> float:
+    """Cycles of a variant that goes by blocks of register tiles."""
     swap = v.method == "swap"
     m, n = (p.n, p.m) if swap else (p.m, p.n)
     a_row, a_k = (p.b.col, p.b.row) if swap else (p.a.row, p.a.col)
     b_col, b_k = (p.a.row, p.a.col) if swap else (p.b.col, p.b.row)
     rows, cols = min(v.mc, m), min(v.nc, n)
-    k = _ceil(p.k, v.splits)
+    k = ceil_div(p.k, v.splits)
     depth = min(k, v.kc)
-    slices = max(1, _ceil(k, v.kc))
+    slices = max(1, ceil_div(k, v.kc))
     nr = v.nv * v.vw
-    panels, strips = _ceil(cols, nr), _ceil(rows, v.mr)
+    panels, strips = ceil_div(cols, nr), ceil_div(rows, v.mr)
     size = p.element.arithmetic_size
 
     def pack(step: int, along_k: int) -> float:
@@ -128,6 +128,7 @@ def block_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> float
 
 
 def vector_cost(cls: CpuClass, caps: DeviceCaps, p: Problem, v: Variant) -> float:
+    """Cycles of a variant for products with few vectors."""
     rows = p.n if p.m <= v.mr else p.m
     chunk, size = min(rows, v.nc), p.element.storage_size
     # bound by loads of the matrix: about one vector in three cycles

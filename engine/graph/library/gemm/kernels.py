@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from engine.graph.library.call import Int, KernelCall, Operand, Scratch
+from engine.graph.library.call import Int, KernelCall, Operand, Scratch, ceil_div
 
 from .problem import DeviceCaps, Element, Problem, Variant
 
 _BLOCK_SOURCE = "gemm_block.cl"
 _SOURCE = "gemm_tiled.cl"
 _VECTOR_SOURCE = "gemv.cl"
-
-
-def ceil_div(a: int, b: int) -> int:
-    return -(-a // b)
 
 
 def _options(section: str, element: Element, variant: Variant, **sizes: int) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
+from engine.graph.library.call import ceil_div
+
 from .costs import cost, cpu_class
-from .kernels import ceil_div
 from .problem import DeviceCaps, Element, Problem, Strides, Variant
 
 _PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
